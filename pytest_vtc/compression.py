@@ -1,0 +1,227 @@
+"""What a compressor is, how its result is checked, and the budget it gets. The one module a compressor file imports.
+
+A compressor turns the vision tokens of one image, [N, D], into at most `n_target` of them: a subset (selection) or new
+rows (merging). Everything else (batching, prompts, positions, dtype) is the engine's business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from pytest_vtc.greedy_selection import cosine_distances as cosine_distances
+from pytest_vtc.greedy_selection import farthest_first as farthest_first
+from pytest_vtc.greedy_selection import nearest_neighbour_distances as nearest_neighbour_distances
+
+Stage = Literal["encoder", "pre_llm", "llm"]
+
+CONTEXT_NAMES = frozenset({"hidden", "attention", "keys", "text", "image", "encode"})
+"""What a compressor may name in `needs`; see `Compressor.compress` for shapes."""
+
+
+class CompressionError(ValueError):
+    """A compressor broke its contract; the message names the compressor and what it returned."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The rows a compressor hands back, with where they come from.
+
+    features: [M, D], the rows for the language model, in the order they are to be read.
+    positions: [M] long, the raster index of the source token of each row (of a cluster: its centre), or None where a
+        row has no place of its own; such rows can only be given renumbered (compact) positions.
+    """
+
+    features: Tensor
+    positions: Tensor | None = None
+
+
+class Compressor(ABC):
+    """Base class of all algorithms. Subclass it in a file of its own, as a dataclass if it has parameters.
+
+    name: how it is asked for; lower case letters, digits and underscores.
+    description: one line for `list`.
+    reference: paper (venue, arXiv id) or source.
+    stage: where it acts; `pre_llm` sees the projected tokens.
+    needs: the costly parts of the context it reads; only what is named here is computed.
+    exact: True if it always keeps exactly `n_target` tokens, False if at most that many (grids, say).
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    reference: ClassVar[str] = ""
+    stage: ClassVar[Stage] = "pre_llm"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    exact: ClassVar[bool] = True
+
+    @abstractmethod
+    def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Tensor | Kept:
+        """Keep or merge the vision tokens of one image.
+
+        Args:
+            features: [N, D] float32, the image's vision tokens in raster order (left to right, top to bottom).
+            n_target: how many to keep, 1 <= n_target <= N.
+            **ctx: always `grid` (rows, columns), `positions` [N, 2] long (row, column) and `generator`
+                (torch.Generator on the CPU, seeded by run seed and image: the only allowed source of randomness).
+                If named in `needs`: `hidden` [N, C] before the projector; `text` [T, D] embeddings of the question;
+                `image` (PIL, RGB); `encode` (callable: (rows, columns) -> [rows * columns, D] float32, the image
+                resized so that it yields that grid of tokens, and encoded afresh); `attention` [N] received or [H, N]
+                from CLS; `keys` [N, C].
+
+        Returns:
+            A long tensor [n_target] of distinct indices into `features` (selection; any order, the engine sorts it),
+            a `Kept` (merging), or the rows themselves, [n_target, D], used in the order given.
+        """
+
+    @property
+    def spec(self) -> str:
+        """Name and every parameter that differs from its default, as one writes it: `divprune_hybrid(alpha=0.3)`."""
+        changed = {
+            field.name: getattr(self, field.name)
+            for field in _fields(self)
+            if getattr(self, field.name) != field.default
+        }
+        return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in changed.items())})" if changed else self.name
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter with its value, defaults included."""
+        return {field.name: getattr(self, field.name) for field in _fields(self)}
+
+
+def _fields(compressor: Compressor) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(compressor) if dataclasses.is_dataclass(compressor) else ()
+
+
+def budget(n_tokens: int, ratio: float) -> int:
+    """Tokens a ratio leaves of `n_tokens`: rounded down, so that never more is kept than asked, and at least one."""
+    if not 0 < ratio <= 1:
+        raise ValueError(f"ratio {ratio} is outside (0, 1]")
+    # The small term undoes binary rounding: 0.29 * 100 is 28.999999999999996.
+    return max(1, math.floor(n_tokens * ratio + 1e-9))
+
+
+def largest_grid(rows: int, columns: int, n_target: int) -> tuple[int, int]:
+    """The largest grid of at most `n_target` tokens that keeps the shape of `rows` x `columns`.
+
+    Each side is the ideal side (both scaled by sqrt(n_target / tokens)) rounded up or down; of the grids that fit, the
+    one with the most tokens wins, then the least distorted, then the wider.
+    """
+    if n_target < 1:
+        raise ValueError(f"a grid of at most {n_target} tokens is empty")
+    scale = min(1.0, math.sqrt(n_target / (rows * columns)))
+    if rows * scale < 1:
+        return 1, min(columns, n_target)
+    if columns * scale < 1:
+        return min(rows, n_target), 1
+    # Guard against 8 * sqrt(16 / 64) coming out as 3.9999999.
+    tall, wide = rows * scale + 1e-9, columns * scale + 1e-9
+    candidates = [
+        (r, c)
+        for r in (math.floor(tall), min(rows, math.ceil(tall - 2e-9)))
+        for c in (math.floor(wide), min(columns, math.ceil(wide - 2e-9)))
+        if r * c <= n_target
+    ]
+
+    def preference(grid: tuple[int, int]) -> tuple[int, float, int]:
+        r, c = grid
+        sides = (r * columns, c * rows)  # equal where the shape is kept exactly
+        return r * c, -max(sides) / min(sides), c
+
+    return max(candidates, key=preference)
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A checked result. Exactly one of `indices` (selection) and `rows` (merging) is set.
+
+    indices: [M] long, ascending, distinct.
+    rows: [M, D] float32.
+    positions: [M] long raster positions of the rows, or None where unknown; for a selection the indices themselves.
+    """
+
+    indices: Tensor | None
+    rows: Tensor | None
+    positions: Tensor | None
+
+    @property
+    def n_kept(self) -> int:
+        kept = self.indices if self.indices is not None else self.rows
+        assert kept is not None
+        return kept.shape[0]
+
+    def gather(self, features: Tensor) -> Tensor:
+        """The kept rows [M, D] in the dtype and on the device of `features` [N, D], the original tokens."""
+        if self.indices is not None:
+            return features[self.indices.to(features.device)]
+        assert self.rows is not None
+        return self.rows.to(device=features.device, dtype=features.dtype)
+
+
+def run_compressor(compressor: Compressor, features: Tensor, n_target: int, ctx: Mapping[str, Any]) -> Compressed:
+    """Call `compressor` on features [N, D] (any float dtype) and check what comes back.
+
+    Raises:
+        CompressionError: the compressor raised, or broke its contract.
+    """
+    n_tokens, width = features.shape
+    try:
+        with torch.no_grad():
+            result = compressor.compress(features.to(torch.float32, copy=True), n_target, **ctx)
+    except Exception as error:
+        raise CompressionError(
+            f"compressor {compressor.spec} raised {type(error).__name__}: {error} "
+            f"(features [{n_tokens}, {width}], n_target {n_target})"
+        ) from error
+
+    def broken(what: str) -> CompressionError:
+        rule = "exactly" if compressor.exact else "at most"
+        return CompressionError(
+            f"compressor {compressor.spec} {what}; asked for {rule} {n_target} of {n_tokens} tokens of width {width}"
+        )
+
+    rows, positions = (result.features, result.positions) if isinstance(result, Kept) else (result, None)
+    if not isinstance(rows, Tensor):
+        raise broken(f"returned {type(rows).__name__}, not a tensor of indices, a Kept or a tensor of rows")
+    if rows.ndim == 0:
+        raise broken("returned a single number")
+    selects = rows.ndim == 1 and not isinstance(result, Kept)
+    if selects and (rows.is_floating_point() or rows.dtype == torch.bool):
+        # Before the count: a mask of all tokens has a wrong count too, but that is not what is wrong with it.
+        raise broken(f"returned indices of dtype {rows.dtype}")
+    if (count := rows.shape[0]) != n_target and (compressor.exact or not 0 < count <= n_target):
+        raise broken(f"returned {count} tokens")
+    if selects:
+        return _selection(rows, n_tokens, broken)
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise broken(f"returned rows of shape {list(rows.shape)}")
+    if not rows.is_floating_point():
+        raise broken(f"returned rows of dtype {rows.dtype}")
+    if not torch.isfinite(rows).all():
+        raise broken("returned rows with NaN or infinity")
+    if positions is not None:
+        if not isinstance(positions, Tensor):
+            raise broken(f"returned positions as {type(positions).__name__}, not as a tensor")
+        if positions.shape != (count,) or positions.is_floating_point() or positions.dtype == torch.bool:
+            raise broken(f"returned positions of shape {list(positions.shape)} and dtype {positions.dtype}")
+        if not 0 <= int(positions.min()) <= int(positions.max()) < n_tokens:
+            raise broken(f"returned a position outside 0..{n_tokens - 1}")
+        positions = positions.long().cpu()
+    return Compressed(indices=None, rows=rows.float(), positions=positions)
+
+
+def _selection(indices: Tensor, n_tokens: int, broken: Callable[[str], CompressionError]) -> Compressed:
+    ascending = indices.long().sort().values.cpu()
+    if int(ascending[0]) < 0 or int(ascending[-1]) >= n_tokens:
+        raise broken(f"returned index {int(ascending[0]) if ascending[0] < 0 else int(ascending[-1])}, out of range")
+    repeated = ascending[1:][ascending[1:] == ascending[:-1]]
+    if repeated.numel():
+        raise broken(f"returned index {int(repeated[0])} more than once")
+    return Compressed(indices=ascending, rows=None, positions=ascending)

@@ -1,0 +1,112 @@
+"""What a dataset is to the rest of the tool: ordered samples, a scoring rule, and where its files come from."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from PIL import Image
+
+
+class DatasetError(ValueError):
+    """Something is wrong with a dataset's files or with what was asked of it; the message says what to do."""
+
+
+class ImageSource(Protocol):
+    """An image that is opened when it is needed, not before."""
+
+    def open(self) -> Image.Image:
+        """Decode to RGB. Raises DatasetError, naming the image, if it is missing or cannot be read."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Changes whenever the pixels may have changed; does not depend on where the file lies."""
+        ...
+
+    def __str__(self) -> str:
+        """How to name the image to a person: its path, as a rule."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question. `images` stand before the text of the prompt, in their order.
+
+    answers: every accepted answer; empty means that the sample is described and not scored.
+    options: the option texts of a multiple-choice question, A first.
+    group: samples that share an image share a group; they are neighbours in a run and one cluster in its statistics.
+    """
+
+    id: str
+    images: tuple[ImageSource, ...]
+    prompt: str
+    answers: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    category: str = ""
+    group: str = ""
+
+    def fingerprint(self) -> str:
+        """Hash of everything about the sample that can change a model's answer: prompt and images."""
+        parts = [self.prompt, *(image.fingerprint() for image in self.images)]
+        return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """The samples a run uses, in run order, and how to score and generate for them.
+
+    scoring: name of a rule in `pytest_vtc.scoring`, or "none" for samples without answers.
+    size: how many samples the whole dataset has, of which `samples` may be a draw.
+    """
+
+    name: str
+    samples: Sequence[Sample]
+    scoring: str
+    max_new_tokens: int
+    size: int
+
+
+Progress = Callable[[str], None]
+"""Called with one line for a person each time there is something to say."""
+
+
+class Dataset(ABC):
+    """One dataset. `name` is how it is asked for; the rest is for `list` and for defaults."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    licence: ClassVar[str]
+    scoring: ClassVar[str]
+    max_new_tokens: ClassVar[int]
+    default_n: ClassVar[int | None] = None
+    """How many samples a run takes when nobody says; None for all of them."""
+
+    @abstractmethod
+    def state(self, home: Path) -> str:
+        """One phrase for `list`: "built in", "fetched, 1,730 samples, 678 MB", "not fetched (about 678 MB)"."""
+
+    @abstractmethod
+    def fetch(self, home: Path, source: Path | None, progress: Progress) -> Path | None:
+        """Make the dataset ready under `home`, from the Hub or from files at `source`; resumes what was cut off.
+
+        Returns the manifest's path, or None for a built-in dataset, which needs no fetching.
+        Raises DatasetError saying what is missing (offline, say) and how to get it.
+        """
+
+    @abstractmethod
+    def load(self, home: Path) -> Sequence[Sample]:
+        """All samples in the dataset's own order, samples of one group side by side. Opens no image.
+
+        Raises DatasetError if it is not fetched, naming the command that fetches it.
+        """
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A closing phrase for an unknown name: the nearest known ones, or all."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(known))}"

@@ -1,0 +1,351 @@
+"""Command line, ini file and experiment file, folded into one `Settings`. Imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pytest_vtc.cells import Positions
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    import pytest
+
+DEFAULT_RATIOS = (0.5, 0.25, 0.125)
+DEFAULT_SEED = 42
+DEFAULT_OUTPUT = "vtc-results"
+
+
+class OptionError(ValueError):
+    """An option has a value that cannot be used; the message names the option and says what it takes."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for. None (or empty) means that nobody said: the sweep fills in what suits.
+
+    compressors, data and models are names, specs or paths, not yet looked up. n: samples per dataset, "all", or None
+    for each dataset's own default.
+    """
+
+    models: tuple[str, ...]
+    data: tuple[str, ...]
+    compressors: tuple[str, ...]
+    ratios: tuple[float, ...]
+    n: int | Literal["all"] | None
+    seed: int
+    batch_size: int | None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    quantization: Literal["8bit", "4bit"] | None
+    positions: Positions | None
+    max_new_tokens: int | None
+    output: Path
+    fresh: bool
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One option in its three places: `--vtc-NAME`, ini `vtc_NAME`, and a key of the experiment file."""
+
+    name: str
+    help: str
+    metavar: str | None = None
+    is_list: bool = False
+    choices: tuple[str, ...] | None = None
+    ini_type: Literal["args", "linelist", "string", "int", "bool"] = "string"
+    file_keys: tuple[str, ...] = ()
+
+    @property
+    def dest(self) -> str:
+        return "vtc_" + self.name.replace("-", "_")
+
+
+OPTIONS = (
+    _Option(
+        "model", "model(s): a short name (see `python -m pytest_vtc list`), a Hub id or a checkpoint folder; "
+        "default tiny-gemma4, which is embedded", "MODEL", True, ini_type="args", file_keys=("model", "models"),
+    ),
+    _Option(
+        "data", "dataset(s): a name, a manifest.jsonl or a folder of images; default probes and easyvqa for the "
+        "embedded model, mmmu_pro for any other", "DATA", True, ini_type="args", file_keys=("data",),
+    ),
+    _Option(
+        "compressors", "compressor(s): name, name(parameter=value), ./file.py or ./file.py:Name; default all "
+        "that are shipped or dropped into compressors/", "SPEC", True, ini_type="args", file_keys=("compressors",),
+    ),
+    _Option(
+        "ratios", "share(s) of the vision tokens to keep, in (0, 1]; default 0.5 0.25 0.125", "RATIO", True,
+        ini_type="args", file_keys=("ratios",),
+    ),
+    _Option(
+        "n", "samples per dataset, drawn with whole images by --vtc-seed, or 'all'; default 200 for the embedded "
+        "datasets, all for others", "N", file_keys=("n_samples", "n"),
+    ),
+    _Option("seed", "seed of the draw of samples and of stochastic compressors; default 42", "SEED", ini_type="int",
+            file_keys=("seed",)),
+    _Option("batch-size", "rows per call of the language model; default: chosen by the tool", "B", ini_type="int",
+            file_keys=("batch_size",)),
+    _Option("dtype", "precision of the weights; auto: the checkpoint's own on a GPU, float32 on a CPU",
+            choices=("auto", "float32", "bfloat16", "float16"), file_keys=("dtype",)),
+    _Option("quantization", "load the language model quantised by bitsandbytes", choices=("8bit", "4bit"),
+            file_keys=("quantization",)),
+    _Option("positions", "position ids of kept tokens: renumbered (compact) or their own (original); default: the "
+            "model family's", choices=("original", "compact"), file_keys=("positions",)),
+    _Option("max-new-tokens", "longest answer in tokens; default: the dataset's", "T", ini_type="int",
+            file_keys=("max_new_tokens",)),
+    _Option("output", f"folder for results.json, samples.jsonl and the store; default {DEFAULT_OUTPUT}", "DIR",
+            file_keys=("output_dir", "output")),
+    _Option("gate", "fail the run unless it holds, e.g. \"divprune@0.5: max_drop=2.5\" or \"*@0.5: min_accuracy=80\"; "
+            "may be repeated", "GATE", True, ini_type="linelist", file_keys=("gates", "gate")),
+)  # fmt: skip
+
+_LISTS = {"--vtc-" + option.name for option in OPTIONS if option.is_list and option.name != "gate"}
+_BY_FILE_KEY = {key: option for option in OPTIONS for key in option.file_keys}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("vtc", "benchmark of vision-token compressors (pytest-vtc)")
+    for option in OPTIONS:
+        group.addoption(
+            f"--vtc-{option.name}",
+            dest=option.dest,
+            help=option.help,
+            metavar=option.metavar,
+            choices=option.choices,
+            default=None,
+            action="append" if option.is_list else "store",
+        )
+        parser.addini(option.dest, f"default of --vtc-{option.name}: {option.help}", option.ini_type, default=None)
+    group.addoption(
+        "--vtc-fresh", action="store_true", default=None, help="measure everything anew, whatever the store holds"
+    )
+    parser.addini("vtc_fresh", "default of --vtc-fresh", "bool", default=None)
+    group.addoption(
+        "--vtc-config", dest="vtc_config", metavar="FILE", default=None,
+        help="experiment file (JSON or TOML) with keys model, data, compressors, ratios, n_samples, seed, output_dir, "
+        "gen_config and any option above; the command line wins over it, it wins over the ini file",
+    )  # fmt: skip
+    parser.addini("vtc_config", "default of --vtc-config", "string", default=None)
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Settings of a run; command line before experiment file before ini file before defaults. Raises OptionError."""
+    path = config.getoption("vtc_config") or config.getini("vtc_config")
+    from_file = read_experiment(Path(path)) if path else {}
+
+    def value(option: _Option) -> Any:
+        given = config.getoption(option.dest)
+        if given is None:
+            given = from_file.get(option.name)
+        return given if given is not None else config.getini(option.dest)
+
+    values = {option.name: value(option) for option in OPTIONS}
+    fresh = config.getoption("vtc_fresh")
+    if fresh is None:
+        fresh = from_file.get("fresh", config.getini("vtc_fresh"))
+    return Settings(
+        models=_strings(values["model"]),
+        data=_strings(values["data"]),
+        compressors=_strings(values["compressors"]),
+        ratios=_ratios(values["ratios"]),
+        n=_n(values["n"]),
+        seed=_integer("seed", values["seed"], 0) if values["seed"] is not None else DEFAULT_SEED,
+        batch_size=_optional_integer("batch-size", values["batch-size"]),
+        dtype=_choice("dtype", values["dtype"]) or "auto",
+        quantization=_choice("quantization", values["quantization"]),
+        positions=_choice("positions", values["positions"]),
+        max_new_tokens=_optional_integer("max-new-tokens", values["max-new-tokens"]),
+        output=Path(str(values["output"] or DEFAULT_OUTPUT)).expanduser(),
+        fresh=bool(fresh),
+        gates=tuple(str(gate) for gate in _as_list(values["gate"])),
+    )
+
+
+def read_experiment(path: Path) -> dict[str, Any]:
+    """Read an experiment file into option names and values. Raises OptionError with file and line."""
+    if not path.is_file():
+        raise OptionError(f"--vtc-config: no file {path}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise OptionError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path}: not valid {path.suffix.lstrip('.').upper() or 'text'}: {error}") from error
+    if not isinstance(data, dict):
+        raise OptionError(f"{path}: expected an object with keys such as model, data, ratios")
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key == "fresh":
+            values["fresh"] = value
+        elif key == "gen_config":
+            values |= _generation(path, value)
+        elif option := _BY_FILE_KEY.get(key):
+            values[option.name] = value
+        else:
+            known = sorted([*_BY_FILE_KEY, "fresh", "gen_config"])
+            raise OptionError(f"{path}: unknown key {key!r}; known: {', '.join(known)}")
+    return values
+
+
+def _generation(path: Path, value: Any) -> dict[str, Any]:
+    """`gen_config` of an experiment file: the answer length is an option, sampling is not to be had."""
+    if not isinstance(value, dict):
+        raise OptionError(f"{path}: gen_config must be an object")
+    values: dict[str, Any] = {}
+    for key, setting in cast("dict[str, Any]", value).items():
+        if key == "max_new_tokens":
+            values["max-new-tokens"] = setting
+        elif (key, setting) not in [("do_sample", False), ("num_beams", 1), ("temperature", 0), ("temperature", 0.0)]:
+            raise OptionError(
+                f"{path}: gen_config.{key} = {setting!r} is not supported: decoding is greedy, for stock and compressed "
+                "alike; only max_new_tokens can be set"
+            )
+    return values
+
+
+# Values
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def split_list(text: str) -> list[str]:
+    """Split at commas outside parentheses and at nothing else: `a,b(x=1,y=2)` -> [`a`, `b(x=1,y=2)`]."""
+    parts, depth, start = [], 0, 0
+    for i, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+    return [part.strip() for part in [*parts, text[start:]] if part.strip()]
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    # Repeats are dropped: the same cell twice would be the same item twice.
+    return tuple(dict.fromkeys(part for item in _as_list(value) for part in split_list(str(item))))
+
+
+def _ratios(value: Any) -> tuple[float, ...]:
+    ratios: list[float] = []
+    for text in _strings(value):
+        try:
+            ratio = float(text)
+        except ValueError:
+            raise OptionError(f"--vtc-ratios: {text!r} is not a number; give ratios such as 0.5 0.25") from None
+        if not 0 < ratio <= 1:
+            raise OptionError(f"--vtc-ratios: {text} is outside (0, 1]; 0.25 keeps a quarter of the vision tokens")
+        ratios.append(ratio)
+    return tuple(dict.fromkeys(ratios)) or DEFAULT_RATIOS
+
+
+def _n(value: Any) -> int | Literal["all"] | None:
+    if value is None or value == "all":
+        return value
+    return _integer("n", value, 1, " or 'all'")
+
+
+def _integer(name: str, value: Any, least: int, also: str = "") -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise OptionError(f"--vtc-{name}: {value!r} is not a whole number{also}") from None
+    if number < least:
+        raise OptionError(f"--vtc-{name}: {number} is too small; at least {least}{also}")
+    return number
+
+
+def _optional_integer(name: str, value: Any) -> int | None:
+    return None if value is None else _integer(name, value, 1)
+
+
+def _choice(name: str, value: Any) -> Any:
+    choices = next(option.choices for option in OPTIONS if option.name == name)
+    assert choices is not None
+    if value is not None and value not in choices:
+        raise OptionError(f"--vtc-{name}: {value!r} is not one of {', '.join(choices)}")
+    return value
+
+
+# `--vtc-ratios 0.5 0.25 tests/`: argparse alone would take one value and run the next one as a test path.
+
+
+def fold_lists(args: Sequence[str]) -> list[str]:
+    """Rewrite `--vtc-ratios 0.5 0.25 path` to `--vtc-ratios=0.5,0.25 path`, for every list option.
+
+    A list ends at the next option, at a node id, and at what can only be a test path: a folder or file of tests.
+    """
+    folded: list[str] = []
+    rest = list(args)
+    while rest:
+        arg = rest.pop(0)
+        if arg == "--":
+            return [*folded, arg, *rest]
+        if arg not in _LISTS:
+            folded.append(arg)
+            continue
+        values: list[str] = []
+        while rest and not rest[0].startswith("-") and _belongs(arg, rest[0], first=not values):
+            values.append(rest.pop(0))
+        folded.append(f"{arg}={','.join(values)}" if values else arg)
+    return folded
+
+
+def _belongs(flag: str, value: str, first: bool) -> bool:
+    if "::" in value:
+        return False
+    if flag == "--vtc-ratios":
+        # The first value is a ratio even if it is no number: the message about it should say so.
+        return (first and not Path(value).exists()) or all(_is_number(part) for part in value.split(",") if part)
+    path = Path(value)
+    if re.fullmatch(r"(test_.*|.*_test|conftest)\.py", path.name):
+        return False
+    if path.is_dir():
+        return _DIRECTORY_VALUES[flag](path)
+    return not (path.suffix == ".py" and flag != "--vtc-compressors")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _holds_images(path: Path) -> bool:
+    images = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    return any(file.suffix.lower() in images for file in path.iterdir()) and not any(path.glob("test_*.py"))
+
+
+_DIRECTORY_VALUES: dict[str, Callable[[Path], bool]] = {
+    "--vtc-model": lambda path: (path / "config.json").is_file(),
+    "--vtc-data": _holds_images,
+    # A name that is also a folder of tests here, such as `random/`, is still the compressor unless tests lie in it.
+    "--vtc-compressors": lambda path: path.name.isidentifier() and not any(path.rglob("test_*.py")),
+}
+
+
+def refold(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Fold list options in `args`, in place, and let the arguments known so far be parsed again."""
+    folded = fold_lists(args)
+    if folded == args:
+        return
+    args[:] = folded
+    known = early_config.known_args_namespace
+    kept = {key: value for key, value in vars(known).items() if key != "file_or_dir" and not key.startswith("vtc_")}
+    early_config.known_args_namespace = parser.parse_known_args(args, namespace=argparse.Namespace(**kept))
