@@ -70,6 +70,13 @@ class SampleSet:
     max_new_tokens: int
     size: int
 
+    def fingerprint(self) -> str:
+        """Hash of the samples' ids, prompts and answers, in order. Images are left out: it opens no file."""
+        digest = hashlib.sha256()
+        for sample in self.samples:
+            digest.update("\x00".join((sample.id, sample.prompt, *sample.answers, *sample.options, "\n")).encode())
+        return digest.hexdigest()[:16]
+
 
 Progress = Callable[[str], None]
 """Called with one line for a person each time there is something to say."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +118,7 @@ def _digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The 1,797 handwritten digits of scikit-learn: ink [1797, 8, 8] in 0..255, labels [1797]."""
     from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # slow to import: only when a scene is drawn
 
-    data = load_digits()
+    data: Any = load_digits()
     return np.round(data.images * (255 / 16)).astype(np.uint8), data.target
 
 

@@ -1,0 +1,146 @@
+"""Test items: one per sample and cell, built from a test function that asks for `vtc_case`.
+
+The items are not made by `parametrize`: a benchmark has tens of thousands of them, and a function item with a call
+specification costs several times as much to make and to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pytest
+
+# The two pieces of pytest without a public name that a lean function item needs.
+from _pytest.fixtures import TopRequest
+from _pytest.python import FunctionDefinition
+
+from pytest_vtc.cells import Cell
+from pytest_vtc.datasets.base import Sample
+from pytest_vtc.engine import CaseFailed
+from pytest_vtc.sweep import Block, Sweep
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sample in one cell. `block` gives what is common to all cases of a model and a dataset."""
+
+    block: Block
+    cell: Cell
+    sample: Sample
+    order: int
+    """Place in the whole sweep: what results are sorted by, whatever order the cases ran in."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.cell.id, self.sample.id
+
+    @property
+    def id(self) -> str:
+        return f"{self.cell.id}/{self.sample.id}"
+
+    @property
+    def stock(self) -> Case:
+        """The same sample in the stock cell."""
+        return Case(self.block, self.cell.stock, self.sample, self.order - self.block.cells.index(self.cell))
+
+
+def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[CaseItem]:
+    """Every case of the sweep as an item of `collector`: model by model, dataset by dataset, sample-major."""
+    definition = FunctionDefinition.from_parent(collector, name=name, callobj=function)
+    if any(mark.name == "parametrize" for mark in definition.own_markers):
+        raise collector.CollectError(
+            f"{name} takes vtc_case and is parametrized; give the sweep by options (or loop inside the test)"
+        )
+    test = _Test(definition, collector)
+    return [CaseItem.from_parent(collector, name=name, test=test, case=case) for case in cases(sweep)]
+
+
+def cases(sweep: Sweep) -> Iterator[Case]:
+    grid = ((b, sample, cell) for b in sweep.blocks for sample in b.data.samples for cell in b.cells)
+    for order, (block, sample, cell) in enumerate(grid):
+        yield Case(block, cell, sample, order)
+
+
+def describe_partners(items: Sequence[pytest.Item]) -> list[str]:
+    """A header line on the stock partners that come along with what was selected, if any do."""
+    selected = {item.case.key: item.case for item in items if isinstance(item, CaseItem)}
+    partners = {case.stock.key for case in selected.values()} - set(selected)
+    if not partners:
+        return []
+    return [f"vtc: {len(partners):,} stock partners of selected cases come along, from the store where it has them"]
+
+
+class _Test:
+    """What all items of one test function share."""
+
+    def __init__(self, definition: FunctionDefinition, parent: Any) -> None:
+        self.definition, self.parent = definition, parent
+
+    @cached_property
+    def location(self) -> tuple[Any, int | None, str]:
+        return self.definition.reportinfo()
+
+    def bound(self) -> Any:
+        """The function, bound to a new instance where it is a method."""
+        if isinstance(self.parent, pytest.Class):
+            return getattr(self.parent.newinstance(), self.definition.name)
+        return self.definition.obj
+
+
+class CaseItem(pytest.Item):
+    """One case as pytest runs it; to fixtures it looks like the function it was made from."""
+
+    def __init__(self, *, name: str, parent: Any, test: _Test, case: Case, **kwargs: Any) -> None:
+        full_name = f"{name}[{case.id}]"
+        # Given as text, pytest reads the brackets as parameters, as --lf does when it reads the id back from its cache.
+        super().__init__(name=full_name, parent=parent, nodeid=f"{parent.nodeid}::{full_name}", **kwargs)
+        self.test, self.case = test, case
+        definition = test.definition
+        self.own_markers = list(definition.own_markers)
+        self.keywords.update((mark.name, mark) for mark in self.own_markers)
+        self.originalname = name
+        self._fixtureinfo = definition._fixtureinfo
+        self.fixturenames = definition.fixturenames
+        self._request: Any = None
+        self.funcargs: dict[str, Any] = {}
+        self.outcome: Any = None
+        """What `vtc_case.measure()` brought, for the report."""
+
+    @property
+    def obj(self) -> Any:
+        return self.test.definition.obj
+
+    function = obj
+
+    @property
+    def module(self) -> Any:
+        return self.getparent(pytest.Module).obj  # type: ignore[union-attr]
+
+    @property
+    def cls(self) -> Any:
+        owner = self.getparent(pytest.Class)
+        return None if owner is None else owner.obj
+
+    def _initrequest(self) -> None:
+        # pytest calls this just before the run: a request per collected item would cost more than the item.
+        self.funcargs = {}
+        self._request = TopRequest(self, _ispytest=True)  # type: ignore[arg-type]
+
+    def setup(self) -> None:
+        self._request._fillfixtures()
+
+    def runtest(self) -> None:
+        self.test.bound()(**{name: self.funcargs[name] for name in self._fixtureinfo.argnames})
+
+    def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
+        if isinstance(excinfo.value, CaseFailed):
+            # A traceback through the engine says nothing about the image or compressor that is at fault.
+            return f"{self.case.id}: {excinfo.value}"
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        path, line, _ = self.test.location
+        return path, line, self.name

@@ -1,0 +1,319 @@
+"""Reads and writes manifests: the JSONL files in which every dataset that lies on disk is kept.
+
+One JSON object a line, blank lines ignored, UTF-8:
+
+    {"id": "q1", "image": "images/cat.png", "prompt": "What is this?", "answer": "cat", "category": "animals"}
+
+    id        string or integer, unique in the file
+    image     path of the image, relative to the manifest's folder; or instead
+    images    list of such paths, in the order in which the model sees them
+    prompt    what the model is asked, exactly
+    answer    a string, a number, or a list of them: every accepted answer (1.0 is read as "1");
+              may only be missing where scoring is "none"
+    options   list of option texts of a multiple-choice question, A first (may be missing)
+    category  what the per-category table groups by (may be missing)
+    group     samples of one group are neighbours in a run, drawn together and one cluster in its statistics;
+              the first image's path if missing
+
+Other keys of a row are left alone. The first line may be a header instead, recognised by its key "manifest":
+
+    {"manifest": 1, "name": "my-set", "scoring": "exact", "max_new_tokens": 16}
+
+    manifest        version of this format: 1
+    name            what tables and cell ids call the dataset; the file's name if missing
+    scoring         a rule of `pytest_vtc.scoring`, or "none"; "auto" if missing
+    max_new_tokens  longest answer; 32 if missing
+
+`fetch` adds to the header where its files come from: source, revision, licence, samples, image_bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from pytest_vtc.datasets.base import DatasetError, ImageSource, Sample
+from pytest_vtc.datasets.images import ImageFile
+from pytest_vtc.scoring import ScoringError, rule
+
+VERSION = 1
+DEFAULT_SCORING = "auto"
+DEFAULT_MAX_NEW_TOKENS = 32
+MAX_OPTIONS = 26
+_RULES_OF_OPTIONS = frozenset({"mmmu_pro"})
+_HEADER_KEY = "manifest"
+_NAME = re.compile(r"[\w.+-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a manifest says about itself. `extra` holds the keys that only inform: source, revision, licence."""
+
+    name: str | None = None
+    scoring: str = DEFAULT_SCORING
+    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Manifest:
+    path: Path
+    header: Header
+    samples: tuple[Sample, ...]
+
+
+class _RowError(ValueError):
+    """What is wrong with one line; the reader adds which line."""
+
+
+def read_manifest(path: Path) -> Manifest:
+    """All samples, those of one group side by side. Sees to it that the images exist, and opens none.
+
+    Raises DatasetError, with file and line, for anything that is not as the module's description says.
+    """
+    header, samples = Header(), list[Sample]()
+    lines_of_ids: dict[str, int] = {}
+    images = _Images(path.parent)
+    for line, row in _rows(path):
+        try:
+            if _HEADER_KEY in row:
+                if samples or header.extra.get(_HEADER_KEY):
+                    raise _RowError('the header (the object with the key "manifest") must be the first line')
+                header = _header(row)
+                continue
+            sample = _sample(row, images, line, header.scoring)
+            if (other := lines_of_ids.setdefault(sample.id, line)) != line:
+                raise _RowError(f"the id {sample.id!r} was used in line {other} already; ids must be unique")
+            samples.append(sample)
+        except _RowError as error:
+            raise DatasetError(f"{path}:{line}: {error}") from error
+    if not samples:
+        raise DatasetError(
+            f'{path}: the manifest is empty; write one object {{"id", "image", "prompt", "answer"}} a line'
+        )
+    images.check(path)
+    return Manifest(path, header, tuple(_neighbours(samples)))
+
+
+def read_header(path: Path) -> Header:
+    """The header alone, without reading the samples; the default one if there is none."""
+    for line, row in _rows(path):
+        try:
+            return _header(row) if _HEADER_KEY in row else Header()
+        except _RowError as error:
+            raise DatasetError(f"{path}:{line}: {error}") from error
+    return Header()
+
+
+def write_manifest(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write `header` and then `rows`; the file appears whole or not at all. The format's version is added.
+
+    Raises DatasetError if it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("w", encoding="utf-8", newline="\n") as file:
+                for row in itertools.chain([{_HEADER_KEY: VERSION, **header}], rows):
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot write the manifest ({error.strerror})") from error
+
+
+def _rows(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: no such manifest") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot read the manifest ({error.strerror})") from error
+    with file:
+        for line, raw in enumerate(file, 1):
+            try:
+                # utf-8-sig: editors on Windows like to begin a file with a byte order mark.
+                text = raw.decode("utf-8-sig" if line == 1 else "utf-8")
+                if not text.strip():
+                    continue
+                row = json.loads(text)
+            except UnicodeDecodeError as error:
+                raise DatasetError(f"{path}:{line}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+            except json.JSONDecodeError as error:
+                raise DatasetError(f"{path}:{line}: broken JSON: {error.msg} at column {error.colno}") from error
+            except (ValueError, RecursionError) as error:
+                raise DatasetError(f"{path}:{line}: broken JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise DatasetError(f"{path}:{line}: expected a JSON object, found {_kind(row)}")
+            yield line, cast("dict[str, Any]", row)
+
+
+def _header(row: Mapping[str, Any]) -> Header:
+    if row[_HEADER_KEY] != VERSION or isinstance(row[_HEADER_KEY], bool):
+        raise _RowError(
+            f'"manifest" is {row[_HEADER_KEY]!r}; this version of pytest-vtc reads manifests of version {VERSION}'
+        )
+    name, scoring, longest = row.get("name"), row.get("scoring"), row.get("max_new_tokens")
+    if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise _RowError(f'"name" is {name!r}; use letters, digits and any of . _ + -')
+    if scoring is not None and not isinstance(scoring, str):
+        raise _RowError(f'"scoring" must be a string, not {_kind(scoring)}')
+    if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int) or longest < 1):
+        raise _RowError(f'"max_new_tokens" is {longest!r}; it must be a whole number above 0')
+    if scoring not in (None, "none"):
+        try:
+            rule(scoring)
+        except ScoringError as error:
+            raise _RowError(f'"scoring": {error}') from error
+    return Header(name, scoring or DEFAULT_SCORING, longest or DEFAULT_MAX_NEW_TOKENS, dict(row))
+
+
+def _sample(row: Mapping[str, Any], images: _Images, line: int, scoring: str) -> Sample:
+    names = _image_names(row)
+    answers = _answers(row, required=scoring != "none")
+    options = tuple(_text(row, "options", item) for item in _list(row, "options"))
+    if scoring in _RULES_OF_OPTIONS and not options:
+        raise _RowError(f'the field "options" is missing, and the scoring rule {scoring!r} needs it')
+    if len(options) > MAX_OPTIONS:
+        raise _RowError(f'"options" has {len(options)} entries; there are letters for {MAX_OPTIONS}')
+    return Sample(
+        id=_id(row),
+        images=tuple(images.source(name, line) for name in names),
+        prompt=_text(row, "prompt", _required(row, "prompt")),
+        answers=answers,
+        options=options,
+        category=_text(row, "category", row["category"]) if row.get("category") is not None else "",
+        group=_text(row, "group", row["group"]) if row.get("group") is not None else posixpath.normpath(names[0]),
+    )
+
+
+def _required(row: Mapping[str, Any], key: str) -> Any:
+    if row.get(key) is None:
+        have = ", ".join(row) or "nothing"
+        raise _RowError(f'the field "{key}" is missing (found: {have})')
+    return row[key]
+
+
+def _id(row: Mapping[str, Any]) -> str:
+    value = _required(row, "id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    text = _text(row, "id", value)
+    if not text.strip() or not text.isprintable():
+        raise _RowError(f'"id" is {text!r}; it must be printable and not blank, since it names a test')
+    return text
+
+
+def _image_names(row: Mapping[str, Any]) -> list[str]:
+    if row.get("images") is None:
+        names = [_text(row, "image", _required(row, "image"))]
+    elif row.get("image") is not None:
+        raise _RowError('give "image" or "images", not both')
+    else:
+        names = [_text(row, "images", item) for item in _list(row, "images")]
+    if not names or not all(names):
+        raise _RowError("a sample needs at least one image, and a path for each")
+    return names
+
+
+def _answers(row: Mapping[str, Any], *, required: bool) -> tuple[str, ...]:
+    if row.get("answer") is None and not required:
+        return ()
+    value = _required(row, "answer")
+    answers = tuple(_answer(item) for item in (cast("list[Any]", value) if isinstance(value, list) else [value]))
+    if not answers:
+        raise _RowError('"answer" is an empty list; give at least one, or a header with "scoring": "none"')
+    return answers
+
+
+def _answer(value: Any) -> str:
+    if isinstance(value, bool):
+        raise _RowError(f'"answer" is {str(value).lower()}; write the word the model should say, "yes" for example')
+    if isinstance(value, (int, float)):
+        if not math.isfinite(value):
+            raise _RowError(f'"answer" is {value}; it must be finite')
+        return str(int(value)) if value == int(value) else repr(value)
+    text = _text({"answer": value}, "answer", value)
+    if not text.strip():
+        raise _RowError('"answer" is blank; nothing could ever match it')
+    return text
+
+
+def _list(row: Mapping[str, Any], key: str) -> list[Any]:
+    value = row.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise _RowError(f'"{key}" must be a list, not {_kind(value)}')
+    return cast("list[Any]", value)
+
+
+def _text(row: Mapping[str, Any], key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        where = f'an entry of "{key}"' if isinstance(row.get(key), list) else f'"{key}"'
+        raise _RowError(f"{where} must be a string, not {_kind(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _RowError(f'"{key}" holds half of a surrogate pair, which is not text') from error
+    return value
+
+
+def _kind(value: object) -> str:
+    kinds: dict[type, str] = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "a list",
+        dict: "an object",
+    }
+    return kinds.get(type(value), "null")
+
+
+class _Images:
+    """The image files a manifest names: one object for each, and a note of where each is first named."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, tuple[ImageFile, int]] = {}
+
+    def source(self, name: str, line: int) -> ImageSource:
+        if name not in self.files:
+            self.files[name] = ImageFile(self.folder / name), line
+        return self.files[name][0]
+
+    def check(self, manifest: Path) -> None:
+        """Raise DatasetError if any is not there, naming the first few."""
+        missing = [(file, line) for file, line in self.files.values() if not _is_file(file.path)]
+        if missing:
+            shown = "; ".join(f"{manifest}:{line}: no image at {file}" for file, line in missing[:3])
+            more = f"; and {len(missing) - 3:,} more" if len(missing) > 3 else ""
+            raise DatasetError(f"{shown}{more} (paths are relative to the manifest's folder)")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a null byte: no such file can be there
+        return False
+
+
+def _neighbours(samples: Iterable[Sample]) -> Iterable[Sample]:
+    """The samples group by group: groups in order of their first sample, samples of a group in their order."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.group, []).append(sample)
+    return (sample for group in groups.values() for sample in group)

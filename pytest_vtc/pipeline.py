@@ -1,0 +1,77 @@
+"""The engine for one image and one question: `Pipeline("tiny-gemma4")(image, "what digit is red ?", ...)`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from pytest_vtc.cells import Generation, Positions
+from pytest_vtc.compression import Compressor
+from pytest_vtc.datasets.base import ImageSource, Sample
+from pytest_vtc.datasets.images import ImageFile
+from pytest_vtc.discovery import resolve
+from pytest_vtc.engine import Engine, Job, check_supported
+from pytest_vtc.models.loading import DType, Quantization, load_backend
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """An image that is in memory already; one image object is equal to itself alone."""
+
+    image: Image.Image
+
+    def open(self) -> Image.Image:
+        return self.image.convert("RGB")
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self.image.tobytes()).hexdigest()
+
+    def __str__(self) -> str:
+        return f"<image {self.image.width}x{self.image.height}>"
+
+
+class Pipeline:
+    """A model that answers questions about images with all of its vision tokens or with fewer.
+
+    Raises ModelError if the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        dtype: DType = "auto",
+        quantization: Quantization | None = None,
+        positions: Positions | None = None,
+        seed: int = 42,
+    ) -> None:
+        self.backend = load_backend(model, dtype, quantization)
+        self.engine = Engine(self.backend, positions=positions, seed=seed)
+
+    def __call__(
+        self,
+        image: Image.Image | str | Path,
+        prompt: str,
+        *,
+        compressor: Compressor | str | None = None,
+        ratio: float = 1.0,
+        max_new_tokens: int = 256,
+    ) -> Generation:
+        """Answer one prompt about one image; `.answer` is the text, `.n_tokens` and `.n_kept` the vision tokens.
+
+        compressor: an instance or a spec such as "divprune" or "./mine.py"; None is the unmodified model.
+        Raises CaseFailed (unreadable image, compressor that breaks its contract), SpecError, CompressionError.
+        """
+        if isinstance(compressor, str):
+            (compressor,) = resolve([compressor])
+        if compressor is not None:
+            check_supported(compressor)
+        source: ImageSource = _Loaded(image) if isinstance(image, Image.Image) else ImageFile(Path(image))
+        job = Job(Sample(id="image", images=(source,), prompt=prompt), compressor, ratio)
+        (result,) = self.engine.run([job], max_new_tokens)
+        if not isinstance(result, Generation):
+            raise result
+        return result

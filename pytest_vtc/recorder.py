@@ -1,0 +1,151 @@
+"""Gathers what reports bring and, at the end, judges the gates and writes tables and files.
+
+Lives only where results meet: in the single process, or in the controller of pytest-xdist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_vtc.gates import Verdict
+    from pytest_vtc.report.progress import Progress
+
+
+class Recorder:
+    """One run's results as they come in. Does nothing in a session without cases."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.rows: dict[tuple[str, str], tuple[int, Any]] = {}
+        self.errors: dict[tuple[str, str], Any] = {}
+        self.facts: dict[str, Any] | None = None
+        self.lines: list[str] = []
+        self._progress: Progress | None = None
+        self._total = 0
+
+    # Results as they come in
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._total = sum(hasattr(item, "case") for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:  # noqa: ARG002
+        self._total = len(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: Any) -> None:  # noqa: ARG002
+        facts = getattr(node, "workeroutput", {}).get("vtc")
+        if facts is not None:
+            models = facts["manifest"]["models"]
+            for label, known in (self.facts or {}).get("manifest", {}).get("models", {}).items():
+                # Whichever worker loaded the model knows its parity.
+                models[label]["parity"] = models[label]["parity"] or known["parity"]
+            self.facts = facts
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        from pytest_vtc.cells import CaseError, Cell, Measurement
+
+        for order, data in getattr(report, "vtc", ()):
+            measurement = Measurement.from_dict(data)
+            self.rows[measurement.cell.id, measurement.sample] = (order, measurement)
+        if (failed := getattr(report, "vtc_error", None)) is not None:
+            cell, sample, message = Cell(**failed[0]), failed[1], failed[2]
+            self.errors[cell.id, sample] = CaseError(cell, sample, message)
+        if hasattr(report, "vtc") or hasattr(report, "vtc_error"):
+            self._show_progress(report)
+
+    def _show_progress(self, report: pytest.TestReport) -> None:
+        if self.config.get_verbosity() != 0:
+            return
+        if self._progress is None:
+            from pytest_vtc.report.progress import Progress
+
+            # Straight to the stream: the terminal writer counts columns and does not know of a rewritten line.
+            writer = self.config.get_terminal_writer()
+            stream = writer._file
+            stream.write("\n")
+            self._progress = Progress(self._total, stream, stream.isatty(), width=writer.fullwidth)
+        rows = getattr(report, "vtc", None)
+        if not rows:
+            self._progress.update(errors=1)
+            return
+        score, cached = rows[0][1]["score"], int(rows[0][1]["cached"])
+        if score is None:
+            self._progress.update(unscored=1, cached=cached)
+        else:
+            self._progress.update(score, 1 - score, cached=cached)
+
+    # The end
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        finished = False
+        try:
+            result = yield
+            finished = not (session.shouldstop or session.shouldfail)
+            return result
+        finally:
+            if self.rows or self.errors:
+                self._conclude(session, interrupted=not finished)
+
+    def _conclude(self, session: pytest.Session, interrupted: bool) -> None:
+        from pytest_vtc.conclusion import conclude
+        from pytest_vtc.report.json_report import ReportError
+
+        if self._progress is not None:
+            self._progress.close()
+        facts = self.facts or self._own_facts(session)
+        if facts is None:
+            return
+        rows = [measurement for _, measurement in sorted(self.rows.values(), key=lambda row: row[0])]
+        writer = self.config.get_terminal_writer()
+        errors = list(self.errors.values())
+        try:
+            conclusion = conclude(facts, rows, errors, interrupted, max(80, writer.fullwidth), writer.hasmarkup)
+        except ReportError as error:
+            pytest.exit(f"vtc: {error}", returncode=pytest.ExitCode.TESTS_FAILED)
+        self.lines = conclusion.lines
+        for verdict in conclusion.verdicts:
+            self._report_gate(verdict)
+
+    def _own_facts(self, session: pytest.Session) -> dict[str, Any] | None:
+        from pytest_vtc.plugin import STATE
+
+        bench = session.config.stash[STATE].bench
+        return None if bench is None else bench.facts()
+
+    def _report_gate(self, verdict: Verdict) -> None:
+        """A gate as a test of its own: counted, named in junit, and able to fail the session."""
+        name = f"gate[{verdict.name}]"
+        outcome = {"pass": "passed", "fail": "failed"}.get(verdict.outcome, "skipped")
+        location = ("vtc", 0, name)
+        hook = self.config.hook
+        hook.pytest_runtest_logstart(nodeid=f"vtc::{name}", location=location)
+        for when in ("setup", "call", "teardown"):
+            is_call = when == "call"
+            longrepr: Any = None
+            if is_call and outcome == "failed":
+                longrepr = verdict.reason
+            elif is_call and outcome == "skipped":
+                longrepr = ("vtc", 0, f"Skipped: gate not decided: {verdict.reason}")
+            report = pytest.TestReport(
+                nodeid=f"vtc::{name}",
+                location=location,
+                keywords={},
+                outcome=outcome if is_call else "passed",  # type: ignore[arg-type]
+                longrepr=longrepr,
+                when=when,  # type: ignore[arg-type]
+            )
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=f"vtc::{name}", location=location)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.lines:
+            terminalreporter.section("vision-token compression")
+            for line in self.lines:
+                terminalreporter.write_line(line)

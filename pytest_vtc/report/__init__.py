@@ -1,0 +1,1 @@
+"""What a run shows and leaves behind. Everything here reads results and nothing else."""

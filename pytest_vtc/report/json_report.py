@@ -1,0 +1,193 @@
+"""Writes results.json (documented in results.schema.json) and samples.jsonl, each whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from pytest_vtc.cells import Measurement
+from pytest_vtc.gates import Verdict
+from pytest_vtc.results import (
+    CategorySummary,
+    CellSummary,
+    Results,
+    in_run_order,
+    summarize_categories,
+)
+from pytest_vtc.statistics import Interval
+
+SCHEMA_VERSION = 1
+SCHEMA = Path(__file__).with_name("results.schema.json")
+
+RUN_DEPENDENT = "run"
+"""The one key, at any depth of both files, under which two runs of the same command may differ."""
+
+
+class ReportError(RuntimeError):
+    """A results file cannot be written; the message names it and says what to do."""
+
+
+def write(
+    results: Results, summaries: Sequence[CellSummary], verdicts: Sequence[Verdict], folder: Path
+) -> tuple[Path, Path]:
+    """Write `results.json` and `samples.jsonl` to `folder` and return their paths.
+
+    Each is written beside its place, synced, and moved there, so that a reader finds the old file or the new one.
+    Raises ReportError.
+    """
+    document = to_document(results, summaries, verdicts)
+    samples = (sample_line(measurement) for measurement in in_run_order(results))
+    summary_path, samples_path = folder / "results.json", folder / "samples.jsonl"
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    _replace(samples_path, (f"{encode(line)}\n" for line in samples))
+    _replace(summary_path, [json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2), "\n"])
+    return summary_path, samples_path
+
+
+def to_document(results: Results, summaries: Sequence[CellSummary], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The content of results.json as plain data; NaN and infinity have become None."""
+    order = {cell: rank for rank, cell in enumerate(results.cells)}
+    errors = sorted(results.errors, key=lambda error: (order[error.cell], error.sample))
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "manifest": results.manifest,
+        "interrupted": results.interrupted,
+        "cells": [_cell(summary) for summary in summaries],
+        "categories": [_category(summary) for summary in summarize_categories(results)],
+        "budget": [_budget(summary) for summary in summaries],
+        "gates": {
+            "asked": list(results.gates),
+            "verdicts": [
+                {"name": v.name, "cell": v.cell.id, "outcome": v.outcome, "reason": v.reason} for v in verdicts
+            ],
+        },
+        "errors": [{"cell": e.cell.id, "sample": e.sample, "message": e.message} for e in errors],
+    }
+    return cast("dict[str, Any]", _plain(document))
+
+
+def sample_line(measurement: Measurement) -> dict[str, Any]:
+    """One line of samples.jsonl as plain data."""
+    generation = measurement.generation
+    return {
+        "cell": measurement.cell.id,
+        "sample": measurement.sample,
+        "category": measurement.category,
+        "group": measurement.group,
+        "answer": generation.answer,
+        "parsed": measurement.parsed,
+        "score": _finite(measurement.score),
+        "empty": measurement.empty,
+        "unparsed": measurement.unparsed,
+        "truncated": generation.truncated,
+        "n_tokens": generation.n_tokens,
+        "n_asked": generation.n_asked,
+        "n_kept": generation.n_kept,
+        "n_generated": generation.n_generated,
+        "positions": generation.positions,
+        RUN_DEPENDENT: {"seconds": _finite(generation.seconds), "cached": measurement.cached},
+    }
+
+
+def comparable(document: Any) -> Any:
+    """A document, or a line, without what may differ between two runs of the same command."""
+    if isinstance(document, dict):
+        entries = cast("dict[str, Any]", document)
+        return {key: comparable(value) for key, value in entries.items() if key != RUN_DEPENDENT}
+    if isinstance(document, list):
+        return [comparable(value) for value in cast("list[Any]", document)]
+    return document
+
+
+def _cell(summary: CellSummary) -> dict[str, Any]:
+    cell = summary.cell
+    return {
+        "id": cell.id,
+        "model": cell.model,
+        "dataset": cell.dataset,
+        "variant": cell.variant,
+        "compressor": cell.compressor,
+        "ratio": cell.ratio,
+        "n_expected": summary.n_expected,
+        "n_measured": summary.n_measured,
+        "n_missing": summary.n_missing,
+        "n_errors": summary.n_errors,
+        "n_empty": summary.n_empty,
+        "n_unparsed": summary.n_unparsed,
+        "n_truncated": summary.n_truncated,
+        "scored": summary.scored,
+        "n_scored": summary.n_scored,
+        "accuracy": _interval(summary.accuracy),
+        "delta_pp": _interval(summary.delta_pp),
+        "n_paired": summary.n_paired,
+        "positions": list(summary.positions),
+        RUN_DEPENDENT: {"n_cached": summary.n_cached, "seconds_per_case": summary.seconds},
+    }
+
+
+def _budget(summary: CellSummary) -> dict[str, Any]:
+    budget = summary.budget
+    return {
+        "cell": summary.cell.id,
+        "ratio": summary.cell.ratio,
+        "n": summary.n_measured,
+        "tokens_stock": None if budget is None else budget.n_tokens,
+        "tokens_asked": None if budget is None else budget.asked,
+        "tokens_kept": None if budget is None else budget.kept,
+        "kept_min": None if budget is None else budget.kept_min,
+        "kept_max": None if budget is None else budget.kept_max,
+        "ratio_kept": None if budget is None or not budget.n_tokens else budget.kept / budget.n_tokens,
+        "n_below": None if budget is None else budget.n_below,
+        "n_above": None if budget is None else budget.n_above,
+    }
+
+
+def _category(summary: CategorySummary) -> dict[str, Any]:
+    return {
+        "model": summary.model,
+        "dataset": summary.dataset,
+        "category": summary.category,
+        "n": summary.n,
+        "variants": [{"variant": v.variant, "n": v.n, "accuracy": v.accuracy} for v in summary.variants],
+    }
+
+
+def _interval(interval: Interval | None) -> dict[str, float | None] | None:
+    return None if interval is None else {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Iterable[Any]", value)]
+    return _finite(value) if isinstance(value, float) else value
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _replace(path: Path, text: Iterable[str]) -> None:
+    """Put a file at `path` by way of a temporary one beside it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # A model can emit half a surrogate pair; backslashreplace writes it as the JSON escape that it needs.
+            with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+                file.writelines(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ReportError(
+            f"cannot write {path} ({error.strerror}); the measurements are in the store: make room or choose a folder "
+            "that can be written, then run the same command again"
+        ) from error

@@ -1,0 +1,373 @@
+"""What a run found: its measurements, and their summary per cell and per category. Reports and gates read only this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_vtc.cells import CaseError, Cell, Measurement
+from pytest_vtc.statistics import Interval, paired_difference, proportion_interval
+
+MIN_CATEGORY_SAMPLES = 10
+"""Categories with fewer stock samples are left out of the summary: their accuracy says next to nothing."""
+
+
+class ModelInfo(TypedDict):
+    """A model as it was loaded. source: Hub id or folder; revision: commit, or None for a local folder."""
+
+    source: str
+    revision: str | None
+    dtype: str
+    quantization: str | None
+    device: str
+
+
+class DatasetInfo(TypedDict):
+    """A dataset as it was used. n: samples drawn of `size`; scoring: the rule's name, "none" if not scored."""
+
+    n: int
+    size: int
+    scoring: str
+    max_new_tokens: int
+    fingerprint: str
+
+
+class CompressorInfo(TypedDict):
+    """A compressor as it was used. source_hash: of the file that defines it; exact: False if it may keep fewer."""
+
+    name: str
+    parameters: dict[str, Any]
+    source_hash: str
+    reference: str
+    exact: bool
+
+
+class Git(TypedDict):
+    """The user's working tree. dirty: it has changes that are not committed."""
+
+    commit: str
+    dirty: bool
+
+
+class Hardware(TypedDict):
+    """What the run ran on. accelerator: its name, or None on the CPU."""
+
+    platform: str
+    processor: str
+    n_cpus: int
+    memory_bytes: int | None
+    accelerator: str | None
+
+
+class Run(TypedDict):
+    """What differs between two runs of the same command. started: ISO 8601 with time zone; seconds: wall time."""
+
+    started: str
+    seconds: float
+    command: list[str]
+
+
+class Manifest(TypedDict):
+    """Everything needed to run again. Keys of models, datasets and compressors are those of the cells."""
+
+    pytest_vtc: str
+    seed: int
+    models: dict[str, ModelInfo]
+    datasets: dict[str, DatasetInfo]
+    compressors: dict[str, CompressorInfo]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    hardware: Hardware
+    git: Git | None
+    run: Run
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a run produced.
+
+    cells: in report order, the stock cell of each model and dataset before its others.
+    expected: cell id -> number of its selected cases; for a stock cell also those that came along as partners.
+    measurements: at most one per case, in any order. errors: at most one per case that has no measurement.
+    gates: the gates as they were asked for. interrupted: the run ended before its last case.
+    sample_order: dataset -> sample ids in run order; samples not named there follow in the order of `measurements`,
+        which is the run's order unless workers or a shuffling plugin have mixed it.
+    """
+
+    manifest: Manifest
+    cells: tuple[Cell, ...]
+    expected: Mapping[str, int]
+    measurements: Sequence[Measurement]
+    errors: Sequence[CaseError] = ()
+    gates: tuple[str, ...] = ()
+    interrupted: bool = False
+    sample_order: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+
+    def __post_init__(self) -> None:
+        known = set(self.cells)
+        strangers = {item.cell for item in (*self.measurements, *self.errors)} - known
+        if strangers:
+            raise ValueError(f"results for cells that are not part of the run: {sorted(c.id for c in strangers)}")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Vision tokens per sample: means, the range really kept, and how often that was not what was asked for."""
+
+    n_tokens: float
+    asked: float
+    kept: float
+    kept_min: int
+    kept_max: int
+    n_below: int
+    n_above: int
+
+
+@dataclass(frozen=True)
+class CellSummary:
+    """One row of the table.
+
+    n_errors: cases that failed; they are among the missing.
+    scored: False where the dataset has no answers. n_scored: measured cases whose sample has an answer.
+    accuracy: mean score over them, 0 to 1; None if there are none.
+    delta_pp: accuracy minus stock's in percentage points, over the n_paired samples measured in both; None for stock.
+    budget: None if nothing was measured. positions: the policies really used.
+    n_cached: cases answered from the store. seconds: mean per case when it was computed.
+    """
+
+    cell: Cell
+    n_expected: int
+    n_measured: int
+    n_errors: int
+    n_empty: int
+    n_unparsed: int
+    n_truncated: int
+    scored: bool
+    n_scored: int
+    accuracy: Interval | None
+    delta_pp: Interval | None
+    n_paired: int
+    budget: Budget | None
+    positions: tuple[str, ...]
+    n_cached: int
+    seconds: float | None
+
+    @property
+    def n_missing(self) -> int:
+        """Selected cases without a measurement: failed, or not reached."""
+        return max(0, self.n_expected - self.n_measured)
+
+
+@dataclass(frozen=True)
+class VariantAccuracy:
+    """Accuracy of one variant on one category, over n samples; None if there are none."""
+
+    variant: str
+    n: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class CategorySummary:
+    """One category of a dataset. n: stock samples; variants: in the order of the cells, stock first."""
+
+    model: str
+    dataset: str
+    category: str
+    n: int
+    variants: tuple[VariantAccuracy, ...]
+
+
+def summarize(results: Results) -> list[CellSummary]:
+    """One summary per cell, in the order of `results.cells`."""
+    errors: dict[Cell, set[str]] = {}
+    for error in results.errors:
+        errors.setdefault(error.cell, set()).add(error.sample)
+    summaries: dict[Cell, CellSummary] = {}
+    for table in _tables(results):
+        stock = table.columns.get(Cell(table.model, table.dataset))
+        for cell, column in table.columns.items():
+            summaries[cell] = _summary(
+                cell, column, stock, table, results.expected[cell.id], len(errors.get(cell, set()))
+            )
+    return [summaries[cell] for cell in results.cells]
+
+
+def summarize_categories(results: Results) -> list[CategorySummary]:
+    """Accuracy per category and variant, for scored categories with at least 10 stock samples, sorted by name."""
+    summaries: list[CategorySummary] = []
+    for table in _tables(results):
+        stock = table.columns.get(Cell(table.model, table.dataset))
+        if stock is None or not table.scored:
+            continue
+        n_categories = len(table.categories)
+        counted = {cell: column.per_category(table, n_categories) for cell, column in table.columns.items()}
+        n_stock = counted[Cell(table.model, table.dataset)][0]
+        for code in sorted(range(n_categories), key=lambda c: table.categories[c]):
+            if n_stock[code] < MIN_CATEGORY_SAMPLES:
+                continue
+            variants = tuple(
+                VariantAccuracy(cell.variant, int(n[code]), float(total[code] / n[code]) if n[code] else None)
+                for cell, (n, total) in counted.items()
+            )
+            summaries.append(
+                CategorySummary(table.model, table.dataset, table.categories[code], int(n_stock[code]), variants)
+            )
+    return summaries
+
+
+def in_run_order(results: Results) -> list[Measurement]:
+    """The measurements sample-major: model and dataset, then sample, then cell; the same however they came in."""
+    ordered: list[Measurement] = []
+    for table in _tables(results):
+        keyed = [
+            (int(row), rank, measurement)
+            for rank, column in enumerate(table.columns.values())
+            for row, measurement in zip(column.rows, column.measurements, strict=True)
+        ]
+        ordered.extend(measurement for _, _, measurement in sorted(keyed, key=lambda entry: entry[:2]))
+    return ordered
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The measurements of one cell as arrays [n]. rows: sample number; scores: NaN where not scored."""
+
+    measurements: list[Measurement]
+    rows: NDArray[np.intp]
+    scores: NDArray[np.float64]
+
+    def per_category(self, table: _Table, n_categories: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Number of scored samples [C] and sum of their scores [C] for each category."""
+        scored = ~np.isnan(self.scores)
+        codes = table.category_codes[self.rows[scored]]
+        return (
+            np.bincount(codes, minlength=n_categories),
+            np.bincount(codes, weights=self.scores[scored], minlength=n_categories).astype(np.float64),
+        )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One model on one dataset: its samples numbered in run order, its cells in report order."""
+
+    model: str
+    dataset: str
+    columns: dict[Cell, _Column]
+    n_samples: int
+    group_codes: NDArray[np.intp]
+    categories: list[str]
+    category_codes: NDArray[np.intp]
+
+    @property
+    def scored(self) -> bool:
+        """Whether any sample has a score; a dataset of which nothing was measured counts as scored."""
+        return not any(len(c.rows) for c in self.columns.values()) or any(
+            not np.isnan(c.scores).all() for c in self.columns.values() if len(c.rows)
+        )
+
+
+def _tables(results: Results) -> Iterable[_Table]:
+    by_cell: dict[Cell, list[Measurement]] = {cell: [] for cell in results.cells}
+    by_table: dict[tuple[str, str], list[Measurement]] = {(cell.model, cell.dataset): [] for cell in results.cells}
+    for measurement in results.measurements:
+        by_cell[measurement.cell].append(measurement)
+        by_table[measurement.cell.model, measurement.cell.dataset].append(measurement)
+    for (model, dataset), measurements in by_table.items():
+        yield _table(
+            model,
+            dataset,
+            {cell: found for cell, found in by_cell.items() if (cell.model, cell.dataset) == (model, dataset)},
+            measurements,
+            results.sample_order.get(dataset, ()),
+        )
+
+
+def _table(
+    model: str,
+    dataset: str,
+    by_cell: Mapping[Cell, list[Measurement]],
+    measurements: Sequence[Measurement],
+    sample_order: Sequence[str],
+) -> _Table:
+    about: dict[str, Measurement] = {}
+    for measurement in measurements:
+        about.setdefault(measurement.sample, measurement)
+    rows: dict[str, int] = {sample: row for row, sample in enumerate(s for s in sample_order if s in about)}
+    for sample in about:
+        rows.setdefault(sample, len(rows))
+    groups: dict[tuple[str, str], int] = {}
+    categories: dict[str, int] = {}
+    group_codes, category_codes = np.zeros(len(rows), dtype=np.intp), np.zeros(len(rows), dtype=np.intp)
+    for sample, row in rows.items():
+        group, category = about[sample].group, about[sample].category
+        # A sample without a group stands alone.
+        group_codes[row] = groups.setdefault((group, "" if group else sample), len(groups))
+        category_codes[row] = categories.setdefault(category, len(categories))
+    # By sample, not as they came in: sums of fractions must come out the same to the last bit.
+    by_sample = {cell: sorted(found, key=lambda m: rows[m.sample]) for cell, found in by_cell.items()}
+    columns = {
+        cell: _Column(
+            found,
+            np.array([rows[m.sample] for m in found], dtype=np.intp),
+            np.array([np.nan if m.score is None else m.score for m in found], dtype=np.float64),
+        )
+        for cell, found in by_sample.items()
+    }
+    return _Table(model, dataset, columns, len(rows), group_codes, list(categories), category_codes)
+
+
+def _summary(
+    cell: Cell, column: _Column, stock: _Column | None, table: _Table, n_expected: int, n_errors: int
+) -> CellSummary:
+    found = column.measurements
+    scored = ~np.isnan(column.scores)
+    rows = column.rows[scored]
+    accuracy = proportion_interval(column.scores[scored], table.group_codes[rows]) if len(rows) else None
+    delta, n_paired = None, 0
+    if not cell.is_stock and stock is not None:
+        partner = np.full(table.n_samples, np.nan)
+        partner[stock.rows] = stock.scores
+        paired = rows[~np.isnan(partner[rows])]
+        n_paired = len(paired)
+        if n_paired:
+            own = column.scores[scored][~np.isnan(partner[rows])]
+            delta = paired_difference(partner[paired], own, table.group_codes[paired]).scaled(100)
+    return CellSummary(
+        cell=cell,
+        n_expected=n_expected,
+        n_measured=len(found),
+        n_errors=n_errors,
+        n_empty=sum(m.empty for m in found),
+        n_unparsed=sum(m.unparsed for m in found),
+        n_truncated=sum(m.generation.truncated for m in found),
+        scored=table.scored,
+        n_scored=len(rows),
+        accuracy=accuracy,
+        delta_pp=delta,
+        n_paired=n_paired,
+        budget=_budget(found),
+        positions=tuple(sorted({m.generation.positions for m in found})),
+        n_cached=sum(m.cached for m in found),
+        seconds=float(np.mean([m.generation.seconds for m in found])) if found else None,
+    )
+
+
+def _budget(found: Sequence[Measurement]) -> Budget | None:
+    if not found:
+        return None
+    counts = [(m.generation.n_tokens, m.generation.n_asked, m.generation.n_kept) for m in found]
+    tokens, asked, kept = np.array(counts, dtype=np.int64).T
+    return Budget(
+        n_tokens=float(tokens.mean()),
+        asked=float(asked.mean()),
+        kept=float(kept.mean()),
+        kept_min=int(kept.min()),
+        kept_max=int(kept.max()),
+        n_below=int((kept < asked).sum()),
+        n_above=int((kept > asked).sum()),
+    )

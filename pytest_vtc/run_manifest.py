@@ -1,0 +1,117 @@
+"""What a run was: settings, models, datasets, versions, hardware. The part of results.json that makes it repeatable."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from pytest_vtc.discovery import source_hash
+from pytest_vtc.results import CompressorInfo, DatasetInfo, Git, Hardware, Manifest, ModelInfo, Run
+
+if TYPE_CHECKING:
+    from pytest_vtc.window import Bench
+
+_PACKAGES = ("pytest", "torch", "transformers", "accelerate", "bitsandbytes", "datasets", "pillow", "numpy")
+
+
+def describe_run(bench: Bench) -> Manifest:
+    """How the sweep was set up, and what is known of its models once they were used."""
+    sweep, settings = bench.sweep, bench.sweep.settings
+    models: dict[str, ModelInfo] = {
+        label: {
+            "source": identity.source if not Path(identity.source).is_dir() else Path(identity.source).name,
+            "revision": identity.revision,
+            "dtype": identity.dtype,
+            "quantization": identity.quantization,
+            "device": identity.device,
+            "positions": settings.positions or identity.default_positions,
+            "parity": bench.parities[label].to_dict() if label in bench.parities else None,
+        }
+        for label, identity in bench.identities.items()
+    }
+    datasets: dict[str, DatasetInfo] = {
+        block.data.name: {
+            "n": len(block.data.samples),
+            "size": block.data.size,
+            "scoring": block.data.scoring,
+            "max_new_tokens": settings.max_new_tokens or block.data.max_new_tokens,
+            "fingerprint": block.data.fingerprint(),
+        }
+        for block in sweep.blocks
+    }
+    compressors: dict[str, CompressorInfo] = {
+        spec: {
+            "name": c.name,
+            "parameters": c.parameters,
+            "source_hash": source_hash(c),
+            "reference": c.reference,
+            "exact": c.exact,
+        }
+        for spec, c in sweep.compressors.items()
+    }
+    # What a run is, apart from what it runs on: the tables above already say these three, and the rest is where and how.
+    left_out = {"models", "data", "compressors", "output", "fresh", "gates", "seed"}
+    return {
+        "pytest_vtc": importlib.metadata.version("pytest-vtc"),
+        "seed": settings.seed,
+        "models": models,
+        "datasets": datasets,
+        "compressors": compressors,
+        "settings": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(settings).items()
+            if key not in left_out
+        },
+        "versions": {"python": platform.python_version(), **_versions()},
+        "hardware": _hardware(),
+        "git": _git(),
+        "run": _run(bench),
+    }
+
+
+def _run(bench: Bench) -> Run:
+    started, seconds = bench.started()
+    return {"started": started, "seconds": seconds, "command": [Path(sys.argv[0]).name, *sys.argv[1:]]}
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # bitsandbytes is not to be had on every platform
+    return found
+
+
+def _hardware() -> Hardware:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None
+    return {
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "n_cpus": os.cpu_count() or 1,
+        "memory_bytes": pages,
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _git() -> Git | None:
+    """Commit of the folder the run was started in, and whether it had changes; None outside a repository."""
+    commit = _git_says("rev-parse", "HEAD")
+    return None if commit is None else {"commit": commit, "dirty": bool(_git_says("status", "--porcelain", "-uno"))}
+
+
+def _git_says(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,100 @@
+"""The grid of a run: which cells, which samples, in which order. Nothing of it opens an image or loads a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_vtc import discovery
+from pytest_vtc.cells import Cell
+from pytest_vtc.datasets.base import SampleSet
+from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
+from pytest_vtc.gates import Gate, parse_gate, unmatched
+from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
+from pytest_vtc.options import OptionError, Settings
+
+EMBEDDED_DATA = ("probes", "easyvqa")
+DEFAULT_DATA = ("mmmu_pro",)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Everything on one model and one dataset: the cells, stock first, and their common samples."""
+
+    model: ModelLocation
+    data: SampleSet
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A run: blocks in order (model by model, so that each is loaded once), compressors by their spec."""
+
+    settings: Settings
+    blocks: tuple[Block, ...]
+    compressors: dict[str, Any]
+    gates: tuple[Gate, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [cell for block in self.blocks for cell in block.cells]
+
+    def describe(self) -> list[str]:
+        """Lines for the header of a run."""
+        lines = [
+            f"vtc: {block.model.label} on {block.data.name}: "
+            f"{len(block.data.samples):,} of {block.data.size:,} samples, {len(block.cells)} cells"
+            for block in self.blocks
+        ]
+        ratios = " ".join(f"{ratio:g}" for ratio in self.settings.ratios)
+        lines.append(f"vtc: compressors {', '.join(self.compressors)}; ratios {ratios}; seed {self.settings.seed}")
+        return lines
+
+
+def build_sweep(settings: Settings) -> Sweep:
+    """Look up everything that was asked for.
+
+    Raises OptionError, ModelError, DatasetError, SpecError or GateError: whatever is wrong, before any case runs.
+    """
+    locations = [locate(name) for name in settings.models or (TINY,)]
+    labels = [location.label for location in locations]
+    if repeated := {label for label in labels if labels.count(label) > 1}:
+        raise OptionError(f"--vtc-model: two models are called {repeated.pop()!r}; rename one folder")
+    compressors = {c.spec: c for c in discovery.resolve(list(settings.compressors or discovery.known_compressors()))}
+    _check_supported(compressors)
+    variants = [(spec, ratio) for spec in compressors for ratio in settings.ratios]
+    opened: dict[str, SampleSet] = {}
+    blocks: list[Block] = []
+    for location in locations:
+        for spec in settings.data or (EMBEDDED_DATA if location.label == TINY else DEFAULT_DATA):
+            if spec not in opened:
+                opened[spec] = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
+            data = opened[spec]
+            cells = [Cell(location.label, data.name), *(Cell(location.label, data.name, *v) for v in variants)]
+            blocks.append(Block(location, data, tuple(cells)))
+    names = {spec: data.name for spec, data in opened.items()}
+    if len(set(names.values())) < len(names):
+        raise OptionError(f"--vtc-data: two datasets have one name: {', '.join(names)}; rename one manifest")
+    gates = tuple(parse_gate(text) for text in settings.gates)
+    if lost := unmatched(gates, [cell for block in blocks for cell in block.cells]):
+        raise OptionError(
+            f"--vtc-gate {str(lost[0])!r} matches no cell of this run; cells are called "
+            f"{', '.join(cell.variant for cell in blocks[0].cells[1:4])} ..."
+        )
+    return Sweep(settings, tuple(blocks), compressors, gates)
+
+
+def _check_supported(compressors: dict[str, Any]) -> None:
+    from pytest_vtc.engine import check_supported  # imports torch: only when a sweep is really built
+
+    for compressor in compressors.values():
+        check_supported(compressor)
+
+
+def _n(settings: Settings, spec: str) -> int | None:
+    if settings.n == "all":
+        return None
+    if settings.n is not None:
+        return settings.n
+    known = known_datasets().get(spec)
+    return None if known is None else known.default_n

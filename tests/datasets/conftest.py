@@ -1,0 +1,61 @@
+"""Writes small files of exactly the schemas in which MMMU-Pro and GQA are published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from published_rows import Publish, Rows
+
+
+def _write(path: Path, rows: Rows, features: Any) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=features.arrow_schema), path)
+
+
+@pytest.fixture
+def publish_mmmu() -> Publish:
+    """Writes rows as a parquet file of a standard configuration, or of `vision` if they have its columns."""
+    from datasets import Features, Image, Value
+
+    text = Value("string")
+    images = {f"image_{k}": Image() for k in range(1, 8)}
+    standard = Features(
+        id=text, question=text, options=text, explanation=text, **images, img_type=text, answer=text,
+        topic_difficulty=text, subject=text,
+    )  # fmt: skip
+    vision = Features(id=text, image=Image(), options=text, answer=text, subject=text)
+    return lambda path, rows: _write(path, rows, vision if "image" in rows[0] else standard)
+
+
+@pytest.fixture
+def publish_gqa() -> Callable[[Path, Rows, Rows], None]:
+    """Writes questions and images as the parquet files of the Hub's copy, in their two folders."""
+    from datasets import Features, Image, List, Value
+
+    text = Value("string")
+    questions = Features(
+        id=text, imageId=text, question=text, answer=text, fullAnswer=text, isBalanced=Value("bool"),
+        groups={"global": text, "local": text}, entailed=text, equivalent=text,
+        types={"structural": text, "semantic": text, "detailed": text},
+        annotations={"question": List({"objectId": text, "value": text})},
+        semantic=List({"operation": text, "argument": text, "dependencies": List(Value("int32"))}), semanticStr=text,
+    )  # fmt: skip
+
+    def publish(folder: Path, question_rows: Rows, image_rows: Rows) -> None:
+        _write(folder / "testdev_balanced_instructions" / "testdev-00000-of-00001.parquet", question_rows, questions)
+        images = Features(id=text, image=Image())
+        _write(folder / "testdev_balanced_images" / "testdev-00000-of-00001.parquet", image_rows, images)
+
+    return publish
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """Lines of progress; hand over its `append`."""
+    return []

@@ -1,0 +1,103 @@
+"""Small made-up runs for the tests of results, gates and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_vtc.cells import Cell, Generation, Measurement
+from pytest_vtc.results import Manifest, Results
+
+STOCK = Cell("tiny", "probes")
+HALF = Cell("tiny", "probes", "divprune", 0.5)
+QUARTER = Cell("tiny", "probes", "divprune", 0.25)
+
+
+def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
+    about = {"n": 200, "size": 2000, "scoring": scoring, "max_new_tokens": 8, "fingerprint": "0f"}
+    return {
+        "pytest_vtc": "0.1.0",
+        "seed": 0,
+        "models": {
+            "tiny": {"source": "shipped", "revision": None, "dtype": "float32", "quantization": None, "device": "cpu"}
+        },
+        "datasets": dict.fromkeys(datasets or ("probes",), about),  # type: ignore[misc]
+        "compressors": {
+            "divprune": {
+                "name": "divprune",
+                "parameters": {"start": "nearest"},
+                "source_hash": "ab12",
+                "reference": "CVPR 2025",
+                "exact": True,
+            }
+        },
+        "settings": {"ratios": [0.5, 0.25], "positions": None},
+        "versions": {"python": "3.11.7"},
+        "hardware": {
+            "platform": "Linux-x86_64",
+            "processor": "",
+            "n_cpus": 2,
+            "memory_bytes": None,
+            "accelerator": None,
+        },
+        "git": {"commit": "c0ffee", "dirty": False},
+        "run": {"started": "2026-11-21T10:00:00+00:00", "seconds": 61.5, "command": ["pytest", "benchmarks/"]},
+    }
+
+
+def measured(
+    cell: Cell,
+    sample: int | str,
+    score: float | None = 1.0,
+    *,
+    answer: str = "seven",
+    category: str = "digit",
+    group: str | None = None,
+    tokens: tuple[int, int, int] | None = None,
+    cached: bool = False,
+    **flags: Any,
+) -> Measurement:
+    """tokens: of the unmodified model, asked, kept; 64 and what the ratio leaves if not given."""
+    name = sample if isinstance(sample, str) else f"s{sample:03d}"
+    n_kept = 64 if cell.ratio is None else int(64 * cell.ratio)
+    n_tokens, n_asked, kept = tokens or (64, n_kept, n_kept)
+    return Measurement(
+        cell=cell,
+        sample=name,
+        category=category,
+        group=f"image of {name}" if group is None else group,
+        generation=Generation(
+            answer=answer,
+            n_tokens=n_tokens,
+            n_asked=n_asked,
+            n_kept=kept,
+            n_generated=2,
+            positions=flags.get("positions", "compact"),
+            truncated=flags.get("truncated", False),
+            seconds=flags.get("seconds", 0.25),
+        ),
+        score=score,
+        parsed=answer if score is not None else None,
+        unparsed=flags.get("unparsed", False),
+        cached=cached,
+    )
+
+
+def run_of(
+    scores: Mapping[Cell, Sequence[float | None]], expected: Mapping[Cell, int] | None = None, **more: Any
+) -> Results:
+    """A run in which each cell has these scores on samples 0, 1, 2, ...; measurements are sample-major."""
+    longest = max(map(len, scores.values()))
+    rows = [measured(cell, i, values[i]) for i in range(longest) for cell, values in scores.items() if i < len(values)]
+    counts = {cell.id: len(values) for cell, values in scores.items()}
+    counts.update({cell.id: n for cell, n in (expected or {}).items()})
+    datasets = dict.fromkeys(cell.dataset for cell in scores)
+    return Results(
+        **{
+            "manifest": manifest(*datasets),
+            "cells": tuple(scores),
+            "expected": counts,
+            "measurements": rows,
+            **more,
+        }
+    )

@@ -1,0 +1,92 @@
+"""What holds for every scoring rule, and looking them up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_vtc.scoring import NOTHING, ScoringError, known_rules, rule
+from pytest_vtc.scoring.base import Score
+
+RULES = sorted(known_rules())
+pieces = st.sampled_from(
+    [
+        "A",
+        "b",
+        "(C)",
+        " ",
+        "\n",
+        ".",
+        ",",
+        "not",
+        "Answer:",
+        "the answer is",
+        "or",
+        "yes",
+        "no",
+        "cat",
+        "1,000",
+        "-5%",
+        "'",
+    ]
+)
+predictions = st.text() | st.lists(pieces).map("".join) | st.lists(pieces).map(" ".join)
+
+
+@settings(max_examples=120, deadline=None)
+@pytest.mark.parametrize("name", RULES)
+@given(
+    prediction=predictions,
+    answers=st.lists(predictions, max_size=3),
+    options=st.lists(predictions, max_size=30),
+)
+def test_any_answer_is_scored_between_0_and_1(
+    name: str, prediction: str, answers: list[str], options: list[str]
+) -> None:
+    score = rule(name).score(prediction, answers, options)
+    assert 0 <= score.value <= 1
+    assert score.parsed is not None or score.unparsed
+
+
+@pytest.mark.parametrize("name", RULES)
+@given(blank=st.text(" \t\n\r\u00a0\u3000"), answer=predictions)
+def test_empty_answer_is_wrong_and_unparsed(name: str, blank: str, answer: str) -> None:
+    assert rule(name).score(blank, [answer, ""], ["x", "y", ""]) == NOTHING == Score(0.0, None, True)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_answer_itself_is_right(name: str) -> None:
+    answer, options = ("B", ("x", "y")) if name in ("letters", "mmmu_pro") else ("cat", ())
+    assert rule(name).score(answer, [answer], options).value == 1
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_any_of_several_answers_is_right(name: str) -> None:
+    answers, options = (["A", "B"], ("x", "y")) if name in ("letters", "mmmu_pro") else (["dog", "cat"], ())
+    assert rule(name).score(answers[1], answers, options).value == 1
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_long_answer_takes_no_long_time(name: str) -> None:
+    for prediction in ("A " * 50_000, "(" * 100_000, "not " * 30_000 + "cat", "is the answer " * 10_000):
+        assert 0 <= rule(name).score(prediction, ["cat"], ["x", "y"]).value <= 1
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rule_describes_itself(name: str) -> None:
+    assert rule(name).name == name
+    assert len(rule(name).description) > 20
+
+
+def test_unknown_rule_gives_the_nearest() -> None:
+    with pytest.raises(ScoringError, match="unknown scoring rule 'mmmu': did you mean mmmu_pro"):
+        rule("mmmu")
+
+
+def test_scoring_imports_nothing_heavy() -> None:
+    code = "import sys, pytest_vtc.scoring; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
