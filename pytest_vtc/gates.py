@@ -134,11 +134,11 @@ def _judge(limit: Limit, summary: CellSummary, complete: bool) -> tuple[Outcome,
     if limit.condition == "min_accuracy":
         percent = summary.accuracy.estimate * 100
         outcome = "pass" if percent >= limit.value - _ROUNDING else "fail"
-        return outcome, f"accuracy {percent:.2f} %, at least {limit.value:g} % asked ({summary.n_scored} samples)"
+        return outcome, f"accuracy {percent:.2f} % over {summary.n_scored} samples; at least {limit.value:g} % asked"
     if summary.delta_pp is None or summary.n_paired < summary.n_scored:
         lacking = summary.n_scored - summary.n_paired
         return "not decided", f"{lacking} of its {summary.n_scored} samples have no stock measurement"
     drop = -summary.delta_pp.estimate
     outcome = "pass" if drop <= limit.value + _ROUNDING else "fail"
     change = f"{abs(drop):.2f} pp {'below' if drop > 0 else 'above'} stock" if drop else "equal to stock"
-    return outcome, f"{change}, at most {limit.value:g} pp below allowed ({summary.n_paired} paired samples)"
+    return outcome, f"{change} over {summary.n_paired} paired samples; at most {limit.value:g} pp below allowed"

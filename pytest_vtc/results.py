@@ -17,13 +17,19 @@ MIN_CATEGORY_SAMPLES = 10
 
 
 class ModelInfo(TypedDict):
-    """A model as it was loaded. source: Hub id or folder; revision: commit, or None for a local folder."""
+    """A model as it was loaded.
+
+    source: Hub id or folder; revision: commit, or None for a local folder. positions: the policy in force. parity: how
+    keep-all compared with the unmodified model, None where the run needed nothing but what was stored.
+    """
 
     source: str
     revision: str | None
     dtype: str
     quantization: str | None
     device: str
+    positions: str
+    parity: dict[str, Any] | None
 
 
 class DatasetInfo(TypedDict):

@@ -71,7 +71,8 @@ class Store:
             for start in range(0, len(wanted), _KEYS_PER_QUERY):
                 chunk = wanted[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(chunk))
-                query = f"SELECT key, payload FROM generation WHERE key IN ({marks})"
+                # As bytes: of an overwritten page SQLite cannot make text, and would not say that the file is damaged.
+                query = f"SELECT key, CAST(payload AS BLOB) FROM generation WHERE key IN ({marks})"
                 for key, payload in connection.execute(query, chunk):
                     found[key] = self._decoded(key, payload)
         except sqlite3.Error as error:
@@ -197,7 +198,7 @@ class Store:
         self._connection = connection
         return connection
 
-    def _decoded(self, key: str, payload: str) -> Generation:
+    def _decoded(self, key: str, payload: bytes) -> Generation:
         try:
             return Generation.from_dict(json.loads(payload))
         except (ValueError, KeyError, TypeError) as error:

@@ -19,7 +19,15 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
         "pytest_vtc": "0.1.0",
         "seed": 0,
         "models": {
-            "tiny": {"source": "shipped", "revision": None, "dtype": "float32", "quantization": None, "device": "cpu"}
+            "tiny": {
+                "source": "shipped",
+                "revision": None,
+                "dtype": "float32",
+                "quantization": None,
+                "device": "cpu",
+                "positions": "compact",
+                "parity": None,
+            }
         },
         "datasets": dict.fromkeys(datasets or ("probes",), about),  # type: ignore[misc]
         "compressors": {

@@ -1,0 +1,82 @@
+"""`python -m pytest_vtc`, and the pipeline behind its `run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pytest_vtc import Pipeline
+from pytest_vtc.cli import main
+from pytest_vtc.datasets.probe_scenes import make_scene
+from pytest_vtc.engine import CaseFailed
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    path = tmp_path / "scene.png"
+    Image.fromarray(make_scene("test", 3).render()).save(path)
+    return path
+
+
+def test_list_shows_models_datasets_and_compressors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("tiny-gemma4", "gemma-4-E4B-it", "15.9", "easyvqa", "mmmu_pro", "divprune", "arXiv 2503.02175"):
+        assert name in shown
+
+
+def test_run_answers_a_question_about_an_image(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    count = str(len(make_scene("test", 3).digits))
+    arguments = ["run", "--image", str(scene), "--prompt", "how many digits are there ?"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert shown.out.strip() == count
+    assert "[64 -> 64 vision tokens" in shown.err
+
+
+def test_run_compresses(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["run", "--image", str(scene), "--prompt", "what ?", "--compressor", "divprune", "--ratio", "0.25"]
+    assert main(arguments) == 0
+    assert "[64 -> 16 vision tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--image", "gone.png", "--prompt", "x"], "gone.png"),
+        (["run", "--image", "x", "--prompt", "x", "--model", "nope"], "unknown model 'nope'"),
+        (["run", "--image", "x", "--prompt", "x", "--ratio", "2"], "outside (0, 1]"),
+        (["run", "--image", "x", "--prompt", "x", "--ratio", "0.5"], "--compressor"),
+        (["fetch", "mmmu"], "unknown dataset 'mmmu': did you mean mmmu_pro"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr().err.splitlines()
+    assert message in shown[-1]
+    assert shown[-1].startswith("error: ")
+
+
+def test_fetching_what_is_built_in_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "probes"]) == 0
+    assert "built in" in capsys.readouterr().out
+
+
+def test_the_pipeline_takes_images_in_memory_and_compressors_as_objects() -> None:
+    from pytest_vtc.compressors.divprune import DivPrune
+
+    pipeline = Pipeline("tiny-gemma4")
+    image = Image.fromarray(make_scene("test", 3).render())
+    stock = pipeline(image, "how many digits are there ?")
+    half = pipeline(image, "how many digits are there ?", compressor=DivPrune(), ratio=0.5)
+    assert (stock.n_kept, half.n_kept) == (64, 32)
+    assert stock.answer == str(len(make_scene("test", 3).digits))
+
+
+def test_the_pipeline_raises_what_went_wrong() -> None:
+    with pytest.raises(CaseFailed, match=r"gone\.png"):
+        Pipeline("tiny-gemma4")("gone.png", "what ?")

@@ -1,0 +1,88 @@
+"""Keep-all through the compressed path is the stock model: bit for bit, and noticed if it is not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pytest_vtc.compression import Compressed
+from pytest_vtc.datasets.base import Sample
+from pytest_vtc.datasets.registry import data_home, open_samples
+from pytest_vtc.models.backend import Backend
+from pytest_vtc.models.loading import load_backend
+from pytest_vtc.parity import ParityError, check_parity
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    return [*open_samples("probes", data_home(), 6, 3).samples, *open_samples("easyvqa", data_home(), 6, 3).samples]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("positions", ["compact", "original"])
+def test_keep_all_gives_the_stock_models_tokens_and_logits(samples: list[Sample], dtype: str, positions: str) -> None:
+    backend = load_backend("tiny-gemma4", dtype)  # type: ignore[arg-type]
+    for sample in samples:
+        images = [source.open() for source in sample.images]
+        prompt = backend.prompt_ids(sample.prompt, len(images))
+        stock = backend.generate_stock(prompt, images, 8, with_logits=True)
+        tokens = [backend.encode(image) for image in images]
+        every = [Compressed(torch.arange(len(t)), None, torch.arange(len(t))) for t in tokens]
+        row = backend.row(prompt, tokens, every, positions)  # type: ignore[arg-type]
+        (ours,) = backend.generate([row], 8, with_logits=True)
+        assert ours.token_ids == stock.token_ids
+        assert ours.logits is not None
+        assert stock.logits is not None
+        assert torch.equal(ours.logits, stock.logits)
+
+
+def test_the_stock_reference_is_what_the_models_own_users_call(tiny: Backend, samples: list[Sample]) -> None:
+    image = samples[0].images[0].open()
+    text = f"<bos><|turn>user\n<|image>{'<|image|>' * 64}<image|>{samples[0].prompt}<turn|>\n<|turn>model\n"
+    inputs = tiny.tokenizer(text, return_tensors="pt", add_special_tokens=False)
+    pixels = tiny.image_processor(images=[image], return_tensors="pt")
+    generated = tiny.model.generate(
+        **inputs,
+        mm_token_type_ids=(inputs["input_ids"] == tiny.image_token_id).long(),
+        pixel_values=pixels["pixel_values"],
+        image_position_ids=pixels["image_position_ids"],
+        max_new_tokens=8,
+        do_sample=False,
+    )
+    expected = tiny.tokenizer.decode(generated[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    ours = tiny.generate_stock(tiny.prompt_ids(samples[0].prompt, 1), [image], 8)
+    assert tiny.answer(ours) == expected
+
+
+def test_the_check_passes_on_the_embedded_model(tiny: Backend, samples: list[Sample]) -> None:
+    parity = check_parity(tiny, samples[:4])
+    assert (parity.max_logit_difference, parity.same_tokens, parity.batch_agreement) == (0.0, True, 1.0)
+
+
+def test_a_compressed_path_that_differs_is_noticed(
+    tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = Backend._pack
+    monkeypatch.setattr(Backend, "_pack", lambda self, features: pack(self, [f * 1.001 for f in features]))
+    with pytest.raises(ParityError, match="does not give the stock model's answer"):
+        check_parity(tiny, samples[:2])
+
+
+def test_answers_that_depend_on_the_batch_are_noticed(
+    tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = Backend.generate
+
+    def forgets_in_batches(self, rows, limit, with_logits=False):  # type: ignore[no-untyped-def]
+        outputs = generate(self, rows, limit, with_logits)
+        return outputs if len(rows) == 1 else outputs[:1] * len(outputs)
+
+    monkeypatch.setattr(Backend, "generate", forgets_in_batches)
+    with pytest.raises(ParityError, match="depend on the batch"):
+        check_parity(tiny, samples)
+
+
+def test_the_checkpoints_sampling_settings_are_overridden_and_remembered(tiny: Backend) -> None:
+    assert tiny.overridden["do_sample"] is True
+    assert tiny.overridden["top_k"] == 64
+    assert tiny.model.generation_config.do_sample is False
