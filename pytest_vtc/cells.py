@@ -46,7 +46,7 @@ class Cell:
 class Generation:
     """What the model did with one sample in one cell: what the store keeps. The score is derived from it.
 
-    n_tokens: vision tokens of the unmodified model. n_asked: what the ratio asked for. n_kept: what the compressor left.
+    n_tokens: vision tokens of the unmodified model. n_asked: what the ratio asked for. n_kept: what was left.
     positions: the policy really used. truncated: the answer met the token limit before its end token.
     seconds: this case's share of the time its window took.
     """
@@ -74,12 +74,14 @@ class Measurement:
 
     score: 0 to 1, or None where the dataset has no answers. parsed: what the scoring rule read out of the answer.
     unparsed: the rule found nothing it could read. cached: answered from the store. group: cluster of the sample.
+    expected: its accepted answers.
     """
 
     cell: Cell
     sample: str
     category: str
     group: str
+    expected: tuple[str, ...]
     generation: Generation
     score: float | None
     parsed: str | None
@@ -98,6 +100,7 @@ class Measurement:
     def from_dict(cls, data: dict[str, Any]) -> Measurement:
         values = {field.name: data[field.name] for field in fields(cls)}
         values["cell"] = Cell(**values["cell"])
+        values["expected"] = tuple(values["expected"])
         values["generation"] = Generation.from_dict(values["generation"])
         return cls(**values)
 

@@ -116,9 +116,13 @@ def _run(options: argparse.Namespace) -> None:
     from pytest_vtc.pipeline import Pipeline
 
     if not 0 < options.ratio <= 1:
-        raise CompressionError(f"--ratio {options.ratio:g} is outside (0, 1]; 0.25 keeps a quarter of the vision tokens")
+        raise CompressionError(
+            f"--ratio {options.ratio:g} is outside (0, 1]; 0.25 keeps a quarter of the vision tokens"
+        )
     if options.ratio < 1 and options.compressor is None:
-        raise CompressionError("--ratio says how many tokens to keep, --compressor which: name one, divprune for example")
+        raise CompressionError(
+            "--ratio says how many tokens to keep, --compressor which: name one, divprune for example"
+        )
     pipeline = Pipeline(
         options.model,
         dtype=options.dtype,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -178,7 +180,7 @@ def run_compressor(compressor: Compressor, features: Tensor, n_target: int, ctx:
     except Exception as error:
         raise CompressionError(
             f"compressor {compressor.spec} raised {type(error).__name__}: {error} "
-            f"(features [{n_tokens}, {width}], n_target {n_target})"
+            f"({_place(error)}; features [{n_tokens}, {width}], n_target {n_target})"
         ) from error
 
     def broken(what: str) -> CompressionError:
@@ -215,6 +217,13 @@ def run_compressor(compressor: Compressor, features: Tensor, n_target: int, ctx:
             raise broken(f"returned a position outside 0..{n_tokens - 1}")
         positions = positions.long().cpu()
     return Compressed(indices=None, rows=rows.float(), positions=positions)
+
+
+def _place(error: BaseException) -> str:
+    """file:line at which a compressor raised, or called what raised: the last frame that is not in torch or here."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = [frame for frame in frames if "torch" not in Path(frame.filename).parts] or list(frames)
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else "no line known"
 
 
 def _selection(indices: Tensor, n_tokens: int, broken: Callable[[str], CompressionError]) -> Compressed:

@@ -185,7 +185,12 @@ class _Window:
         except DatasetError as error:
             return _failed(None, error)
         try:
-            return _Encoded(image, self.backend.encode(image))
+            encoded = _Encoded(image, self.backend.encode(image))
+            if not torch.isfinite(encoded.tokens.features).all():
+                raise CaseFailed(f"{source}: the vision side gave NaN or infinity; try another --vtc-dtype")
+            return encoded
+        except CaseFailed as failed:
+            return failed
         except Exception as error:  # noqa: BLE001  Processors reject odd images in many ways: that image's cases fail.
             return _failed(f"{source} ({image.width}x{image.height}) does not go through the vision side", error)
 
@@ -205,12 +210,10 @@ class _Window:
             raise found
         return found
 
-    def _context(
-        self, compressor: Compressor, source: ImageSource, encoded: _Encoded, prompt: str
-    ) -> dict[str, Any]:
+    def _context(self, compressor: Compressor, source: ImageSource, encoded: _Encoded, prompt: str) -> dict[str, Any]:
         check_supported(compressor)
         tokens = encoded.tokens
-        rows, columns = tokens.grid
+        columns = tokens.grid[1]
         raster = torch.arange(len(tokens))
         context: dict[str, Any] = {
             "grid": tokens.grid,
@@ -236,7 +239,9 @@ def check_supported(compressor: Compressor) -> None:
     if unknown := compressor.needs - CONTEXT_NAMES:
         raise CompressionError(f"{compressor.spec} needs {sorted(unknown)}; there is {sorted(CONTEXT_NAMES)}")
     if missing := compressor.needs - _PROVIDED:
-        raise CompressionError(f"{compressor.spec} needs {sorted(missing)}, which this model's backend does not provide")
+        raise CompressionError(
+            f"{compressor.spec} needs {sorted(missing)}, which this model's backend does not provide"
+        )
 
 
 def _generator(seed: int, image: str) -> torch.Generator:

@@ -16,7 +16,7 @@ from pytest_vtc.cells import Positions
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
     import pytest
@@ -209,8 +209,8 @@ def _generation(path: Path, value: Any) -> dict[str, Any]:
             values["max-new-tokens"] = setting
         elif (key, setting) not in [("do_sample", False), ("num_beams", 1), ("temperature", 0), ("temperature", 0.0)]:
             raise OptionError(
-                f"{path}: gen_config.{key} = {setting!r} is not supported: decoding is greedy, for stock and compressed "
-                "alike; only max_new_tokens can be set"
+                f"{path}: gen_config.{key} = {setting!r} is not supported: decoding is greedy, for stock and "
+                "compressed alike; only max_new_tokens can be set"
             )
     return values
 

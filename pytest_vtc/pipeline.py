@@ -12,7 +12,7 @@ from pytest_vtc.cells import Generation, Positions
 from pytest_vtc.compression import Compressor
 from pytest_vtc.datasets.base import ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
-from pytest_vtc.discovery import resolve
+from pytest_vtc.discovery import SpecError, resolve
 from pytest_vtc.engine import Engine, Job, check_supported
 from pytest_vtc.models.loading import DType, Quantization, load_backend
 
@@ -65,13 +65,19 @@ class Pipeline:
         compressor: an instance or a spec such as "divprune" or "./mine.py"; None is the unmodified model.
         Raises CaseFailed (unreadable image, compressor that breaks its contract), SpecError, CompressionError.
         """
-        if isinstance(compressor, str):
-            (compressor,) = resolve([compressor])
-        if compressor is not None:
-            check_supported(compressor)
+        chosen = _one(compressor) if isinstance(compressor, str) else compressor
+        if chosen is not None:
+            check_supported(chosen)
         source: ImageSource = _Loaded(image) if isinstance(image, Image.Image) else ImageFile(Path(image))
-        job = Job(Sample(id="image", images=(source,), prompt=prompt), compressor, ratio)
+        job = Job(Sample(id="image", images=(source,), prompt=prompt), chosen, ratio)
         (result,) = self.engine.run([job], max_new_tokens)
         if not isinstance(result, Generation):
             raise result
         return result
+
+
+def _one(spec: str) -> Compressor:
+    found: list[Compressor] = resolve([spec])
+    if len(found) != 1:
+        raise SpecError(f"{spec} holds {len(found)} compressors; name one: {spec}:{found[0].name}")
+    return found[0]

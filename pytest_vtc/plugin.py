@@ -108,7 +108,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Open the store and look at the models' configurations before the first case, so that it is not the one to fail."""
+    """Open the store and read the models' configurations, so that it is not the first case that fails."""
     if session.config.stash[STATE].sweep is not None and not session.config.option.collectonly:
         from pytest_vtc.store import StoreError
 

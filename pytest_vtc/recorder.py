@@ -32,6 +32,12 @@ class Recorder:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._total = sum(hasattr(item, "case") for item in session.items)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        # With the first case, not its report: the first window is computed in between, and that takes time too.
+        if self._progress is None and hasattr(item, "case") and self.config.get_verbosity() == 0:
+            self._progress = self._begin_progress()
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:  # noqa: ARG002
         self._total = len(ids)
@@ -40,10 +46,8 @@ class Recorder:
     def pytest_testnodedown(self, node: Any, error: Any) -> None:  # noqa: ARG002
         facts = getattr(node, "workeroutput", {}).get("vtc")
         if facts is not None:
-            models = facts["manifest"]["models"]
-            for label, known in (self.facts or {}).get("manifest", {}).get("models", {}).items():
-                # Whichever worker loaded the model knows its parity.
-                models[label]["parity"] = models[label]["parity"] or known["parity"]
+            if self.facts is not None:
+                facts["manifest"]["run"]["loaded"] |= self.facts["manifest"]["run"]["loaded"]
             self.facts = facts
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -62,22 +66,30 @@ class Recorder:
         if self.config.get_verbosity() != 0:
             return
         if self._progress is None:
-            from pytest_vtc.report.progress import Progress
-
-            # Straight to the stream: the terminal writer counts columns and does not know of a rewritten line.
-            writer = self.config.get_terminal_writer()
-            stream = writer._file
-            stream.write("\n")
-            self._progress = Progress(self._total, stream, stream.isatty(), width=writer.fullwidth)
+            self._progress = self._begin_progress()
         rows = getattr(report, "vtc", None)
         if not rows:
             self._progress.update(errors=1)
-            return
-        score, cached = rows[0][1]["score"], int(rows[0][1]["cached"])
-        if score is None:
-            self._progress.update(unscored=1, cached=cached)
         else:
-            self._progress.update(score, 1 - score, cached=cached)
+            score, cached = rows[0][1]["score"], int(rows[0][1]["cached"])
+            if score is None:
+                self._progress.update(unscored=1, cached=cached)
+            else:
+                self._progress.update(score, 1 - score, cached=cached)
+        if self._progress.done == self._total:
+            self._progress.close()  # whatever runs after the last case starts on a line of its own
+
+    def _begin_progress(self) -> Progress:
+        from pytest_vtc.report.progress import Progress
+
+        # Ours stands in for pytest's percentage, which counts letters, and cases print none.
+        reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        reporter._show_progress_info = False
+        # Straight to the stream: the terminal writer counts columns and does not know of a rewritten line.
+        writer = self.config.get_terminal_writer()
+        stream: Any = writer._file
+        stream.write("\n")
+        return Progress(self._total, stream, stream.isatty(), width=writer.fullwidth)
 
     # The end
 
@@ -96,7 +108,7 @@ class Recorder:
         from pytest_vtc.conclusion import conclude
         from pytest_vtc.report.json_report import ReportError
 
-        if self._progress is not None:
+        if self._progress is not None and self._progress.done < self._total:
             self._progress.close()
         facts = self.facts or self._own_facts(session)
         if facts is None:

@@ -19,8 +19,8 @@ MIN_CATEGORY_SAMPLES = 10
 class ModelInfo(TypedDict):
     """A model as it was loaded.
 
-    source: Hub id or folder; revision: commit, or None for a local folder. positions: the policy in force. parity: how
-    keep-all compared with the unmodified model, None where the run needed nothing but what was stored.
+    source: Hub id, or name of a local folder; revision: commit, or hash of a local folder's files. positions: the
+    policy in force.
     """
 
     source: str
@@ -29,7 +29,6 @@ class ModelInfo(TypedDict):
     quantization: str | None
     device: str
     positions: str
-    parity: dict[str, Any] | None
 
 
 class DatasetInfo(TypedDict):
@@ -69,12 +68,27 @@ class Hardware(TypedDict):
     accelerator: str | None
 
 
+class LoadedModel(TypedDict):
+    """What was seen of a model when it was loaded.
+
+    parity: how keep-all compared with the unmodified model. overridden: the checkpoint's generation settings that
+    greedy decoding replaced.
+    """
+
+    parity: dict[str, Any]
+    overridden: dict[str, Any]
+
+
 class Run(TypedDict):
-    """What differs between two runs of the same command. started: ISO 8601 with time zone; seconds: wall time."""
+    """What differs between two runs of the same command.
+
+    started: ISO 8601 with time zone. seconds: wall time. loaded: by model; one whose answers were all stored is not.
+    """
 
     started: str
     seconds: float
     command: list[str]
+    loaded: dict[str, LoadedModel]
 
 
 class Manifest(TypedDict):

@@ -33,7 +33,6 @@ def describe_run(bench: Bench) -> Manifest:
             "quantization": identity.quantization,
             "device": identity.device,
             "positions": settings.positions or identity.default_positions,
-            "parity": bench.parities[label].to_dict() if label in bench.parities else None,
         }
         for label, identity in bench.identities.items()
     }
@@ -57,7 +56,7 @@ def describe_run(bench: Bench) -> Manifest:
         }
         for spec, c in sweep.compressors.items()
     }
-    # What a run is, apart from what it runs on: the tables above already say these three, and the rest is where and how.
+    # Said elsewhere in the file, or where results go and not what they are.
     left_out = {"models", "data", "compressors", "output", "fresh", "gates", "seed"}
     return {
         "pytest_vtc": importlib.metadata.version("pytest-vtc"),
@@ -79,7 +78,8 @@ def describe_run(bench: Bench) -> Manifest:
 
 def _run(bench: Bench) -> Run:
     started, seconds = bench.started()
-    return {"started": started, "seconds": seconds, "command": [Path(sys.argv[0]).name, *sys.argv[1:]]}
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return {"started": started, "seconds": seconds, "command": command, "loaded": bench.loaded}
 
 
 def _versions() -> dict[str, str]:

@@ -18,7 +18,8 @@ from pytest_vtc.engine import CaseFailed, Engine, Job
 from pytest_vtc.models.catalogue import ModelError, ModelLocation
 from pytest_vtc.models.identity import identify
 from pytest_vtc.models.loading import load_backend
-from pytest_vtc.parity import Parity, ParityError, check_parity
+from pytest_vtc.parity import ParityError, check_parity
+from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
 from pytest_vtc.scoring import rule
 from pytest_vtc.store import Store, StoreError, case_key
@@ -51,7 +52,7 @@ class Bench:
             block.model.label: identify(block.model, sweep.settings.dtype, sweep.settings.quantization)
             for block in sweep.blocks
         }
-        self.parities: dict[str, Parity] = {}
+        self.loaded: dict[str, LoadedModel] = {}
         self._loaded: tuple[str, Engine] | None = None
         self._ready: dict[CaseKey, Measurement | CaseFailed] = {}
         self._partners: dict[CaseKey, Measurement | CaseFailed] = {}
@@ -97,10 +98,10 @@ class Bench:
         settings = self.sweep.settings
         try:
             backend = load_backend(model, settings.dtype, settings.quantization)
-            if model.label not in self.parities:
-                self.parities[model.label] = check_parity(backend, self._parity_samples(model))
+            parity = check_parity(backend, self._parity_samples(model))
         except (ModelError, ParityError) as error:
             pytest.exit(f"vtc: {error}", returncode=pytest.ExitCode.TESTS_FAILED)
+        self.loaded[model.label] = {"parity": parity.to_dict(), "overridden": backend.overridden}
         return Engine(backend, positions=settings.positions, batch_size=settings.batch_size, seed=settings.seed)
 
     def _parity_samples(self, model: ModelLocation) -> Sequence[Sample]:
@@ -268,6 +269,7 @@ def _score(case: Case, generation: Generation, cached: bool) -> Measurement:
         sample=sample.id,
         category=sample.category,
         group=sample.group or sample.id,
+        expected=sample.answers,
         generation=generation,
         score=None if score is None else score.value,
         parsed=None if score is None else score.parsed,

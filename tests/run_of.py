@@ -26,7 +26,6 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "quantization": None,
                 "device": "cpu",
                 "positions": "compact",
-                "parity": None,
             }
         },
         "datasets": dict.fromkeys(datasets or ("probes",), about),  # type: ignore[misc]
@@ -49,7 +48,12 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
             "accelerator": None,
         },
         "git": {"commit": "c0ffee", "dirty": False},
-        "run": {"started": "2026-11-21T10:00:00+00:00", "seconds": 61.5, "command": ["pytest", "benchmarks/"]},
+        "run": {
+            "started": "2026-11-21T10:00:00+00:00",
+            "seconds": 61.5,
+            "command": ["pytest", "benchmarks/"],
+            "loaded": {},
+        },
     }
 
 
@@ -74,6 +78,7 @@ def measured(
         sample=name,
         category=category,
         group=f"image of {name}" if group is None else group,
+        expected=() if score is None else ("seven",),
         generation=Generation(
             answer=answer,
             n_tokens=n_tokens,

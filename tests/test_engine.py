@@ -46,7 +46,7 @@ class Recording(Compressor):
     description: ClassVar[str] = "remembers its calls"
     calls: ClassVar[list[dict[str, Any]]] = []
 
-    def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Tensor:
+    def compress(self, _features: Tensor, n_target: int, **ctx: Any) -> Tensor:
         self.calls.append(ctx)
         return torch.arange(n_target)
 
@@ -60,7 +60,7 @@ class NoPlace(Compressor):
     name = "no_place"
     description = "rows without positions"
 
-    def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Tensor:
+    def compress(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
         return features[:n_target]
 
 
@@ -68,7 +68,7 @@ class Backwards(Compressor):
     name = "backwards"
     description = "the last tokens, last first"
 
-    def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Tensor:
+    def compress(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
         return torch.arange(len(features) - 1, len(features) - 1 - n_target, -1)
 
 
@@ -88,9 +88,7 @@ def test_ratio_one_of_a_selection_answers_as_stock(tiny: Backend, samples: list[
 
 
 def test_budgets_are_what_was_really_kept(tiny: Backend, samples: list[Sample]) -> None:
-    stock, half, pooled = Engine(tiny).run(
-        [Job(samples[0], c, 0.5) for c in (None, *resolve(["fps", "pool"]))], 8
-    )
+    stock, half, pooled = Engine(tiny).run([Job(samples[0], c, 0.5) for c in (None, *resolve(["fps", "pool"]))], 8)
     assert isinstance(stock, Generation)
     assert isinstance(half, Generation)
     assert isinstance(pooled, Generation)
@@ -252,7 +250,7 @@ def test_kept_rows_go_in_the_order_given(tiny: Backend, samples: list[Sample]) -
         name = "swapped"
         description = "two rows, the second first"
 
-        def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Kept:
+        def compress(self, features: Tensor, _n_target: int, **_ctx: Any) -> Kept:
             return Kept(features[[1, 0]], torch.tensor([1, 0]))
 
     features = tiny.encode(samples[0].images[0].open()).features

@@ -52,7 +52,7 @@ def _samples() -> tuple[Sample, ...]:
             Sample(
                 id=f"{group}-q{number}",
                 images=(ImageFile(paths[image_id]),),
-                prompt=text.replace("?", " ?"),  # the embedded model's words: it was trained with "?" as one of its own
+                prompt=text,
                 answers=(answer,),
                 category=_question_type(answer),
                 group=group,

@@ -6,6 +6,7 @@ model would get, and `mm_encoder_outputs`, which lets `generate` be handed such 
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -246,11 +247,9 @@ class Backend(ABC):
         processed = [self.image_processor(images=[image], return_tensors="pt") for image in images]
         pixels = [self._pixels(p) for p in processed]
         counts = iter([rows * columns for rows, columns in map(self._grid, processed)])
-        ids = [
-            expanded
-            for token in prompt_ids
-            for expanded in (sum(self._block(next(counts)), []) if token == self.image_token_id else [token])
-        ]
+        ids: list[int] = []
+        for token in prompt_ids:
+            ids += itertools.chain(*self._block(next(counts))) if token == self.image_token_id else [token]
         input_ids = torch.tensor([ids])
         inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
         if self.token_type_key:

@@ -6,6 +6,7 @@ import importlib.util
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer, BitsAndBytesConfig
 
 from pytest_vtc.models.backend import Backend
@@ -21,7 +22,9 @@ BACKENDS: dict[str, type[Backend]] = {cls.model_type: cls for cls in (Gemma4Back
 _NOT_QUANTIZED = ["vision_tower", "embed_vision", "multi_modal_projector", "lm_head"]
 
 
-def load_backend(model: str | ModelLocation, dtype: DType = "auto", quantization: Quantization | None = None) -> Backend:
+def load_backend(
+    model: str | ModelLocation, dtype: DType = "auto", quantization: Quantization | None = None
+) -> Backend:
     """Load a model by short name, Hub id or folder, onto the GPUs if there are any.
 
     dtype "auto" is the checkpoint's own on a GPU and float32 on a CPU, where half precision is slower and less exact.
@@ -55,8 +58,8 @@ def load_config(location: ModelLocation) -> tuple[Any, str]:
 def _load(auto: Any, location: ModelLocation, **options: Any) -> Any:
     try:
         return auto.from_pretrained(location.source, **options)
-    except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:
-        # transformers reports everything from a lost connection to a broken file through these five.
+    except (OSError, ValueError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
+        # transformers reports everything from a lost connection to a broken file through these six.
         part = auto.__name__.removeprefix("Auto")
         raise ModelError(
             f"cannot load {location.label} ({part} of {location.source}): {type(error).__name__}: {error}\n"

@@ -78,6 +78,7 @@ def sample_line(measurement: Measurement) -> dict[str, Any]:
         "sample": measurement.sample,
         "category": measurement.category,
         "group": measurement.group,
+        "expected": list(measurement.expected),
         "answer": generation.answer,
         "parsed": measurement.parsed,
         "score": _finite(measurement.score),

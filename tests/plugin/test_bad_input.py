@@ -190,7 +190,9 @@ def test_two_compressors_of_one_name_are_refused_with_both_files(pytester: pytes
     result.stderr.fnmatch_lines(["*two compressors are called 'fps'*fps.py*mine.py*"])
 
 
-def test_a_folder_of_images_is_described_and_not_scored(pytester: pytest.Pytester, run_vtc: RunVtc, results: Any) -> None:
+def test_a_folder_of_images_is_described_and_not_scored(
+    pytester: pytest.Pytester, run_vtc: RunVtc, results: Any
+) -> None:
     folder = pytester.mkdir("photos")
     Image.new("RGB", (60, 60), "red").save(folder / "a.png")
     result = run_vtc("--vtc-data=photos", "--vtc-n=all", "--vtc-max-new-tokens=4")

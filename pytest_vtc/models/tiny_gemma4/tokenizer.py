@@ -1,4 +1,4 @@
-"""Builds the tokenizer of tiny-gemma4: the special tokens and turns of Gemma 4 over a vocabulary of a few hundred pieces.
+"""Builds the tokenizer of tiny-gemma4: the special tokens and turns of Gemma 4 over a few hundred pieces.
 
 Words of the two training sets are single tokens; every other text is still encoded without loss, by characters and
 bytes, so that a foreign prompt is read as unfamiliar text and never as `<unk>`.
@@ -46,15 +46,15 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     pieces: list[tuple[str, float]] = [(token, 0.0) for token in SPECIAL_TOKENS]
     pieces += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
     whole = [piece for word in sorted(set(words) | {"user", "model", "system"}) for piece in (word, _SPACE + word)]
-    characters = [c for c in [_SPACE, "\n", *string.ascii_letters, *string.digits, *string.punctuation] if c not in whole]
+    characters = [
+        c for c in [_SPACE, "\n", *string.ascii_letters, *string.digits, *string.punctuation] if c not in whole
+    ]
     # Unigram takes the segmentation of the highest total score: whole words before characters before bytes.
     pieces += [(piece, -1.0) for piece in whole] + [(c, -10.0) for c in characters]
     tokenizer = Tokenizer(Unigram(pieces, unk_id=SPECIAL_TOKENS.index("<unk>"), byte_fallback=True))
     tokenizer.normalizer = normalizers.Replace(" ", _SPACE)
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("\n|" + _SPACE), "merged_with_next")
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
+    tokenizer.decoder = decoders.Sequence([decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>", eos_token="<eos>", bos_token="<bos>", unk_token="<unk>", mask_token="<mask>",

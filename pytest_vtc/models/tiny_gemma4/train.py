@@ -17,6 +17,7 @@ Steps, not minutes, decide when a phase ends, so a seed gives the same run on th
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import platform
 import random
@@ -33,7 +34,7 @@ import torch
 import transformers
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import (
     Gemma4Config,
     Gemma4ForConditionalGeneration,
@@ -115,7 +116,7 @@ class TrainingData:
             picked = self.rng.sample(range(len(self.vqa_ids)), n_vqa)
             size = (rows * SOFT_TOKEN_PX, columns * SOFT_TOKEN_PX)
             # Matches the PIL resize of the image processor to 0.03 grey levels.
-            vqa = F.interpolate(self.vqa_pixels[picked].float(), size, mode="bicubic", antialias=True)
+            vqa = functional.interpolate(self.vqa_pixels[picked].float(), size, mode="bicubic", antialias=True)
             pixels = torch.cat([vqa.round().clamp(0, 255), pixels])
             labels = torch.cat([torch.full((n_vqa, rows * columns, 2), -1), labels])
             asked = [self.vqa[self.vqa_ids[i]] for i in picked]
@@ -149,11 +150,12 @@ def _patchify(pixels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> Gemma4ForConditionalGeneration:
-    token = tokenizer.convert_tokens_to_ids
+    token: Any = tokenizer.convert_tokens_to_ids
     text = Gemma4TextConfig(
         vocab_size=len(tokenizer), vocab_size_per_layer_input=len(tokenizer), hidden_size=128, intermediate_size=256,
         num_hidden_layers=4, layer_types=["sliding_attention", "full_attention"] * 2, sliding_window=512,
-        num_attention_heads=4, num_key_value_heads=2, head_dim=32, global_head_dim=32, hidden_size_per_layer_input=16,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=32, hidden_size_per_layer_input=16,
+        global_head_dim=32,  # pyright: ignore[reportCallIssue]  (read by the class, not in its signature)
         final_logit_softcapping=30.0, max_position_embeddings=2048,
         pad_token_id=token("<pad>"), eos_token_id=token("<eos>"), bos_token_id=token("<bos>"),
     )  # fmt: skip
@@ -173,7 +175,8 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> Gemma4ForConditionalGener
             # Reaches the tied token embeddings through lm_head: scaled by sqrt(128) they match the image tokens.
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
     # The class starts this table at ones, which drowns the image.
-    nn.init.normal_(model.model.vision_tower.patch_embedder.position_embedding_table, std=0.5)
+    tower: Any = model.model.vision_tower
+    nn.init.normal_(tower.patch_embedder.position_embedding_table, std=0.5)
     return model
 
 
@@ -182,7 +185,7 @@ class Trainer:
 
     def __init__(self, data: TrainingData, tokenizer: PreTrainedTokenizerFast, log: Callable[[str], None]) -> None:
         self.data, self.tokenizer, self.log = data, tokenizer, log
-        self.model = build_model(tokenizer)
+        self.model: Any = build_model(tokenizer)
         self.look_head = nn.Linear(128, 1 + N_DIGITS + 1 + N_COLOURS)
         # Most tokens are background: weigh them down, or the head learns to say "nothing here".
         self.digit_weight = torch.tensor([0.2] + [1.0] * N_DIGITS)
@@ -226,7 +229,7 @@ class Trainer:
         target = labels[known]
         is_digit = target[:, 0] > 0
         self._track("looked", (digit.argmax(-1) == target[:, 0])[is_digit].float().mean().item())
-        return F.cross_entropy(digit, target[:, 0], self.digit_weight) + F.cross_entropy(
+        return functional.cross_entropy(digit, target[:, 0], self.digit_weight) + functional.cross_entropy(
             colour, target[:, 1], self.colour_weight
         )
 
@@ -240,11 +243,12 @@ class Trainer:
                 kinds.append("vqa" if batch.labels[image, 0, 0] < 0 else "count" if text.startswith("how") else "digit")
         padded = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt", padding=True)
         ids = padded["input_ids"]
+        features: Any = [tokens[o] for o in owners]
         output = self.model(
             input_ids=ids,
             attention_mask=padded["attention_mask"],
             mm_token_type_ids=(ids == self.model.config.image_token_id).long(),
-            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=[tokens[o] for o in owners])},
+            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=features)},
             logits_to_keep=3,
         )
         logits, target = output.logits[:, :2], ids[:, -2:]
@@ -253,16 +257,20 @@ class Trainer:
             mask = torch.tensor([k == kind for k in kinds])
             if mask.any():
                 self._track(kind, right[mask].float().mean().item())
-        return F.cross_entropy(logits[:, 0], target[:, 0]) + 0.1 * F.cross_entropy(logits[:, 1], target[:, 1])
+        return functional.cross_entropy(logits[:, 0], target[:, 0]) + 0.1 * functional.cross_entropy(
+            logits[:, 1], target[:, 1]
+        )
 
     def _conversation(self, text: str, answer: str, n_tokens: int) -> list[int]:
         """Token ids of a whole turn, up to and with the model's <turn|>, the image placeholder expanded."""
         if text not in self.token_ids:
             self.token_ids[text] = prompt_ids(self.tokenizer, text)
         ids = self.token_ids[text]
-        image, token = self.model.config.image_token_id, self.tokenizer.convert_tokens_to_ids
+        config: Any = self.model.config
+        token: Any = self.tokenizer.convert_tokens_to_ids
+        image = config.image_token_id
         at = ids.index(image)
-        expanded = [*ids[:at], self.model.config.boi_token_id, *[image] * n_tokens, self.model.config.eoi_token_id]
+        expanded = [*ids[:at], config.boi_token_id, *[image] * n_tokens, config.eoi_token_id]
         return [*expanded, *ids[at + 1 :], token(answer), token("<turn|>")]
 
     def _track(self, name: str, value: float) -> None:
@@ -271,7 +279,7 @@ class Trainer:
 
 def prompt_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
     message: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
-    prompt = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    prompt: Any = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     return tokenizer(prompt, add_special_tokens=False)["input_ids"]
 
 
@@ -283,7 +291,8 @@ def save(model: Gemma4ForConditionalGeneration, tokenizer: PreTrainedTokenizerFa
         do_sample=True, temperature=1.0, top_k=64, top_p=0.95, bos_token_id=token("<bos>"), pad_token_id=token("<pad>"),
         eos_token_id=[token("<eos>"), token("<turn|>"), token("<|tool_response>")],
     )  # fmt: skip
-    model.to(torch.bfloat16).save_pretrained(folder)
+    weights: Any = model
+    weights.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     Gemma4ImageProcessorPil(max_soft_tokens=70).save_pretrained(folder)
 
@@ -312,7 +321,7 @@ def main() -> None:
         tokenizer = build_tokenizer(data.words())
         trainer = Trainer(data, tokenizer, log)
         log(f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters, {len(tokenizer)} tokens")
-        trainer.run([Phase(**{**vars(p), "steps": max(1, int(p.steps * options.scale))}) for p in PHASES])
+        trainer.run([dataclasses.replace(p, steps=max(1, int(p.steps * options.scale))) for p in PHASES])
         save(trainer.model, tokenizer, options.output)
         log(f"finished in {(time.monotonic() - trainer.started) / 60:.1f} minutes")
 

@@ -1,0 +1,249 @@
+"""The tables as a person sees them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_vtc.cells import Cell
+from pytest_vtc.gates import Verdict, evaluate, parse_gate
+from pytest_vtc.report.columns import Column, broken, chunks, clipped, tabulated
+from pytest_vtc.report.terminal import render
+from pytest_vtc.results import Results, summarize
+from tests.run_of import HALF, QUARTER, STOCK, manifest, measured, run_of
+
+FILES = [Path("vtc-results/results.json"), Path("vtc-results/samples.jsonl")]
+
+
+def shown(results: Results, *gates: str, width: int = 80, colour: bool = False) -> list[str]:
+    summaries = summarize(results)
+    verdicts: list[Verdict] = evaluate([parse_gate(gate) for gate in gates], summaries, not results.interrupted)
+    return render(results, summaries, verdicts, FILES, width, colour)
+
+
+def row(lines: list[str], start: str) -> str:
+    """The one line that starts with these words, runs of blanks made one."""
+    (found,) = [line for line in lines if re.match(rf"{re.escape(start)}(\s|$)", " ".join(line.split()))]
+    return " ".join(found.split())
+
+
+def test_the_whole_of_a_small_run() -> None:
+    results = run_of(
+        {
+            STOCK: [1.0] * 195 + [0.0] * 5,
+            QUARTER: [1.0] * 150 + [0.0] * 50,
+            HALF: [1.0] * 192 + [0.0] * 8,
+            Cell("tiny", "probes", "fps", 0.5): [1.0] * 195 + [0.0] * 5,
+        }
+    )
+    assert shown(results, "divprune@*: max_drop=2.5") == [
+        "tiny on probes: 200 of 2,000 samples, seed 0, scored by exact_match",
+        "",
+        "Compressor  Ratio  Tokens  Accuracy                vs Stock",
+        "----------  -----  ------  --------  ----------------------",
+        "stock           1      64     97.5%                      --",
+        "divprune      0.5  64->32     96.0%   -1.5pp [ -3.2,   0.2]",
+        "fps           0.5  64->32     97.5%   +0.0pp [ -1.9,   1.9]",
+        "divprune     0.25  64->16     75.0%  -22.5pp [-28.3, -16.7]",
+        "",
+        "Accuracy in % by category, of those with at least 10 samples",
+        "",
+        "Category    n  stock  divprune   fps  divprune",
+        "                          @0.5  @0.5     @0.25",
+        "--------  ---  -----  --------  ----  --------",
+        "digit     200   97.5      96.0  97.5      75.0",
+        "",
+        "pp: percentage points, over the samples measured in both",
+        "95 % intervals: paired, clustered by image",
+        "",
+        "Gates",
+        "FAIL  divprune@0.25 max_drop=2.5: 22.50 pp below stock over 200 paired samples;",
+        "      at most 2.5 pp below allowed",
+        "PASS  divprune@0.5 max_drop=2.5: 1.50 pp below stock over 200 paired samples; at",
+        "      most 2.5 pp below allowed",
+        "",
+        "Written: vtc-results/results.json",
+        "Written: vtc-results/samples.jsonl",
+        "More: samples.jsonl has every answer; -v shows each case; --help lists options.",
+    ]
+
+
+def test_tokens_are_those_really_kept_and_means_have_one_decimal() -> None:
+    rows = [measured(HALF, i, tokens=(64, 32, 30 + i % 2)) for i in range(2)]
+    lines = shown(run_of({STOCK: [], HALF: [1.0] * 2}, expected={STOCK: 2}, measurements=rows))
+    assert row(lines, "divprune 0.5").split()[2] == "64->30.5"
+
+
+def test_counts_have_a_column_only_if_there_is_something_to_count() -> None:
+    rows = [measured(STOCK, 0), measured(STOCK, 1, 0.0, answer=""), measured(HALF, 0, truncated=True)]
+    lines = shown(run_of({STOCK: [1.0] * 2, HALF: [1.0] * 2}, measurements=rows))
+    assert row(lines, "Compressor").split()[-3:] == ["Missing", "Empty", "Truncated"]
+    assert row(lines, "stock").split()[-3:] == ["0", "1", "0"]
+    assert row(lines, "divprune").split()[-3:] == ["1", "0", "1"]
+
+
+def test_counts_that_do_not_fit_get_a_table_of_their_own_with_the_rows_concerned() -> None:
+    rows = [measured(STOCK, i, float(i % 2)) for i in range(20)]
+    rows += [measured(QUARTER, i, float(i % 2)) for i in range(20)]
+    rows += [measured(HALF, i, float(i % 3 == 0), answer="", unparsed=True, truncated=True) for i in range(19)]
+    results = run_of({STOCK: [1.0] * 20, QUARTER: [1.0] * 20, HALF: [1.0] * 20}, measurements=rows)
+    narrow, wide = shown(results), shown(results, width=160)
+    at = narrow.index("Compressor  Ratio  Missing  Empty  Unparsed  Truncated")
+    assert narrow[at + 2].split() == ["divprune", "0.5", "1", "19", "19", "19"]
+    assert narrow[at + 3] == ""
+    assert row(wide, "divprune 0.5").split()[-4:] == ["1", "19", "19", "19"]
+
+
+def test_a_cell_of_which_nothing_was_measured_shows_dashes() -> None:
+    lines = shown(run_of({STOCK: [1.0], HALF: []}, expected={HALF: 1}))
+    assert row(lines, "divprune 0.5") == "divprune 0.5 -- -- -- 1"
+
+
+def test_a_difference_without_an_interval_is_shown_without_one_and_without_the_legend() -> None:
+    lines = shown(run_of({STOCK: [1.0], HALF: [0.0]}))
+    assert row(lines, "divprune 0.5").endswith("0.0% -100.0pp")
+    assert not any("95 %" in line for line in lines)
+
+
+def test_a_tiny_loss_is_not_minus_nothing() -> None:
+    lines = shown(run_of({STOCK: [1.0] * 3000, HALF: [0.0] + [1.0] * 2999}))
+    assert "+0.0pp [-0.1, 0.0]" in row(lines, "divprune 0.5")
+
+
+def test_rows_with_the_same_ratio_stand_together_in_the_order_of_the_compressors() -> None:
+    cells = [Cell("tiny", "probes", name, ratio) for name in ("pool", "fps") for ratio in (0.25, 1.0, 0.5)]
+    lines = shown(run_of({STOCK: [1.0], **{cell: [1.0] for cell in cells}}))
+    table = [tuple(line.split()[:2]) for line in lines[4:11]]
+    assert table == [
+        ("stock", "1"),
+        ("pool", "1"),
+        ("fps", "1"),
+        ("pool", "0.5"),
+        ("fps", "0.5"),
+        ("pool", "0.25"),
+        ("fps", "0.25"),
+    ]
+
+
+def test_each_dataset_has_a_table_of_its_own() -> None:
+    other = Cell("tiny", "easyvqa", "divprune", 0.5)
+    lines = shown(run_of({STOCK: [1.0], HALF: [1.0], other.stock: [1.0], other: [1.0]}))
+    assert [line for line in lines if " on " in line] == [
+        "tiny on probes: 1 of 2,000 samples, seed 0, scored by exact_match",
+        "tiny on easyvqa: 1 of 2,000 samples, seed 0, scored by exact_match",
+    ]
+
+
+def test_a_dataset_without_answers_shows_what_the_model_said_on_the_first_samples() -> None:
+    rows = [
+        measured(cell, i, None, answer=answer)
+        for i in range(5)
+        for cell, answer in ((STOCK, f"A  cat,\nnumber {i}, " + "asleep " * 20), (HALF, "" if i else "A \x1b[31mdog"))
+    ]
+    results = run_of(
+        {STOCK: [None] * 5, HALF: [None] * 5}, measurements=rows, manifest=manifest("probes", scoring="none")
+    )
+    lines = shown(results)
+    assert lines[0] == "tiny on probes: 5 of 2,000 samples, seed 0, not scored"
+    assert "Accuracy" not in row(lines, "Compressor")
+    at = lines.index("Sample s000")
+    assert lines[at + 1].startswith("  stock         A cat, number 0, asleep asleep")
+    assert lines[at + 1].endswith("...")
+    assert lines[at + 2] == "  divprune@0.5  A ?[31mdog"
+    assert lines[at + 6] == "  divprune@0.5  (empty)"
+    assert "Sample s002" in lines
+    assert "Sample s003" not in lines
+
+
+def test_an_interrupted_run_says_so_first() -> None:
+    lines = shown(run_of({STOCK: [1.0] * 2, HALF: [1.0]}, expected={HALF: 2}, interrupted=True), "*: max_drop=1")
+    assert lines[0] == "Interrupted: the same command goes on where this run stopped."
+    assert "NOT DECIDED  divprune@0.5 max_drop=1: the run was interrupted" in lines
+
+
+def test_colour_adds_nothing_but_colour() -> None:
+    results = run_of({STOCK: [1.0] * 40, HALF: [0.0] * 20 + [1.0] * 20, QUARTER: [1.0] * 40})
+    coloured = shown(results, "*: max_drop=1", colour=True)
+    assert [re.sub(r"\x1b\[\d+m", "", line) for line in coloured] == shown(results, "*: max_drop=1")
+    assert any("\x1b[31m" in line and "pp" in line for line in coloured)  # certainly below stock
+    assert not any("\x1b" in line for line in coloured if line.startswith("divprune     0.25"))
+
+
+NAMES = ["divprune", "divprune(start='farthest_pair')", "divprune_hybrid(alpha=0.3)", "fps", "a" * 40, "downsample"]
+CATEGORIES = ["shape", "digit, three digits on the canvas", "Architecture_and_Engineering", ""]
+
+
+@given(
+    st.lists(st.sampled_from(NAMES), min_size=1, unique=True),
+    st.lists(st.sampled_from([1.0, 0.5, 0.25, 0.125]), min_size=1, unique=True),
+    st.lists(st.sampled_from(CATEGORIES), min_size=1, max_size=4, unique=True),
+    st.sampled_from([80, 100, 160]),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_line_fits_the_terminal(
+    names: list[str], ratios: list[float], categories: list[str], width: int, flagged: bool, scored: bool
+) -> None:
+    cells = [STOCK, *(Cell("tiny", "probes", name, ratio) for name in names for ratio in ratios)]
+    flags: dict[str, Any] = {"answer": "" if flagged else "seven " * 30, "truncated": flagged, "unparsed": flagged}
+    rows = [
+        measured(cell, i, float((i * 7 + rank) % 3 > 0) if scored else None, category=category, **flags)
+        for i, category in enumerate(categories * 10)
+        for rank, cell in enumerate(cells)
+    ]
+    lines = shown(run_of({cell: [1.0] * 50 for cell in cells}, measurements=rows), "*: max_drop=1", width=width)
+    assert max(map(len, lines)) <= width
+    assert all(line == line.rstrip() and "\n" not in line for line in lines)
+
+
+def test_the_table_is_ascii() -> None:
+    assert all(line.isascii() for line in shown(run_of({STOCK: [1.0] * 20, HALF: [1.0] * 20}), "*: max_drop=1"))
+
+
+# Columns
+
+
+@given(st.text("ab_(=, )'", max_size=60), st.integers(1, 20))
+def test_a_broken_name_fits_and_loses_nothing_but_blanks(name: str, width: int) -> None:
+    lines = broken(name, width).split("\n")
+    assert max(map(len, lines)) <= width
+    assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+
+
+def test_a_name_breaks_where_its_parts_end() -> None:
+    assert broken("divprune(start='farthest_pair')", 16).split("\n") == ["divprune(start=", "'farthest_pair')"]
+
+
+@given(st.lists(st.integers(1, 12), max_size=20), st.integers(5, 40))
+def test_chunks_keep_every_column_in_order_and_fit_where_one_column_does(widths: list[int], room: int) -> None:
+    columns = [Column("x" * width, []) for width in widths]
+    found = chunks(columns, room)
+    assert [column for chunk in found for column in chunk] == columns
+    assert all(len(chunk) <= 1 or sum(2 + c.width for c in chunk) <= room for chunk in found)
+
+
+@pytest.mark.parametrize(("text", "line"), [("a\n b\tc", "a b c"), ("abcdefghijk", "abcdefg..."), ("", "")])
+def test_a_clipped_text_is_one_short_line(text: str, line: str) -> None:
+    assert clipped(text, 10) == line
+
+
+def test_a_table_pads_its_columns() -> None:
+    assert tabulated([Column("Name", ["a", "bcdef"]), Column("n", ["1", "1,000"])]) == [
+        "Name       n",
+        "-----  -----",
+        "a          1",
+        "bcdef  1,000",
+    ]
+
+
+def test_the_renderer_takes_summaries_in_any_order_of_ratio() -> None:
+    results = run_of({STOCK: [1.0], QUARTER: [1.0], HALF: [1.0]})
+    turned = replace(results, cells=(STOCK, HALF, QUARTER))
+    assert shown(turned) == shown(results)
