@@ -77,7 +77,7 @@ def test_weights_that_cannot_be_read_end_the_run_with_one_message(pytester: pyte
 
 def test_a_ratio_that_leaves_no_token_keeps_one(run_vtc: RunVtc, results: Any) -> None:
     assert run_vtc("--vtc-ratios=0.001").ret == 0
-    assert results()["budget"][1]["kept"] == 1
+    assert results()["budget"][1]["tokens_kept"] == 1
 
 
 @pytest.mark.parametrize(
