@@ -70,7 +70,8 @@ def describe_partners(items: Sequence[pytest.Item]) -> list[str]:
     partners = {case.stock.key for case in selected.values()} - set(selected)
     if not partners:
         return []
-    return [f"vtc: {len(partners):,} stock partners of selected cases come along, from the store where it has them"]
+    come = "partner comes" if len(partners) == 1 else "partners come"
+    return [f"vtc: {len(partners):,} stock {come} along with the selected cases, from the store where it has them"]
 
 
 class _Test:

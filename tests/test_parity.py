@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, Gemma4Config
 
 from pytest_vtc.compression import Compressed
 from pytest_vtc.datasets.base import Sample
 from pytest_vtc.datasets.registry import data_home, open_samples
 from pytest_vtc.models.backend import Backend
+from pytest_vtc.models.catalogue import CATALOGUE
 from pytest_vtc.models.loading import load_backend
 from pytest_vtc.parity import ParityError, check_parity
 
@@ -86,3 +92,47 @@ def test_the_checkpoints_sampling_settings_are_overridden_and_remembered(tiny: B
     assert tiny.overridden["do_sample"] is True
     assert tiny.overridden["top_k"] == 64
     assert tiny.model.generation_config.do_sample is False
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use_bidirectional_attention": "vision"},
+        {"use_bidirectional_attention": "vision", "sliding_window": 24},
+        {"num_kv_shared_layers": 2, "use_double_wide_mlp": True},
+        {"hidden_size_per_layer_input": 0, "attention_k_eq_v": True},
+    ],
+    ids=["bidirectional", "bidirectional-short-window", "shared-kv", "k-eq-v"],
+)
+def test_variants_of_the_larger_checkpoints_keep_parity(
+    tmp_path: Path, samples: list[Sample], changes: dict[str, Any]
+) -> None:
+    """Random weights, loaded from a folder as a real checkpoint is."""
+    source = Path(CATALOGUE["tiny-gemma4"].location)
+    for file in source.glob("*[!s]"):
+        if file.suffix in (".json", ".jinja"):
+            shutil.copy(file, tmp_path)
+    config = AutoConfig.from_pretrained(source)
+    text = config.text_config.to_dict() | changes
+    torch.manual_seed(0)
+    model = AutoModelForImageTextToText.from_config(Gemma4Config(**config.to_dict() | {"text_config": text}))
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.normal_(std=weight.shape[-1] ** -0.5)
+    model.save_pretrained(tmp_path)
+    shutil.copy(source / "generation_config.json", tmp_path)
+    backend = load_backend(str(tmp_path))
+    for name, value in changes.items():
+        assert getattr(backend.model.config.text_config, name) == value
+    parity = check_parity(backend, samples[:3])
+    assert parity.max_logit_difference == 0
+
+
+@pytest.mark.slow
+def test_keep_all_is_the_quantised_stock_model_in_8_bit(samples: list[Sample]) -> None:
+    pytest.importorskip("bitsandbytes")
+    backend = load_backend("tiny-gemma4", quantization="8bit")
+    assert "Linear8bitLt" in {type(module).__name__ for module in backend.model.model.language_model.modules()}
+    assert "Linear8bitLt" not in {type(module).__name__ for module in backend.model.model.vision_tower.modules()}
+    assert check_parity(backend, samples[:2]).max_logit_difference == 0

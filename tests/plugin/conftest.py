@@ -17,6 +17,12 @@ class RunVtc(Protocol):
     def __call__(self, *args: str, subprocess: bool = False, defaults: bool = True) -> pytest.RunResult: ...
 
 
+def n_measured(result: pytest.RunResult) -> int:
+    """How many cases of a run were measured, right or wrong."""
+    outcomes = result.parseoutcomes()
+    return outcomes.get("correct", 0) + outcomes.get("wrong", 0)
+
+
 @pytest.fixture(scope="session")
 def imported() -> None:
     """Import what the plugin imports on the way, in the outer session.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.plugin.conftest import RunVtc
+from tests.plugin.conftest import RunVtc, n_measured
 
 USAGE = pytest.ExitCode.USAGE_ERROR
 
@@ -132,7 +132,7 @@ def test_images_of_every_mode_are_answered(pytester: pytest.Pytester, run_vtc: R
     (pytester.path / "modes.jsonl").write_text("\n".join(rows))
     result = run_vtc("--vtc-data=modes.jsonl", "--vtc-n=all")
     assert result.ret == 0
-    assert sum(result.parseoutcomes().get(word, 0) for word in ("correct", "wrong")) == 15
+    assert n_measured(result) == 15
 
 
 COMPRESSOR = """
