@@ -19,7 +19,8 @@ Quantization = Literal["8bit", "4bit"]
 BACKENDS: dict[str, type[Backend]] = {cls.model_type: cls for cls in (Gemma4Backend,)}
 
 # The vision side and the output layer stay in the model's dtype: quantising them changes the features themselves.
-_NOT_QUANTIZED = ["vision_tower", "embed_vision", "multi_modal_projector", "lm_head"]
+# (Patterns are matched from the start of a module's full name.)
+_NOT_QUANTIZED = [r"model\.vision_tower", r"model\.embed_vision", r"model\.multi_modal_projector", "lm_head"]
 
 
 def load_backend(
