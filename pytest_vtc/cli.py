@@ -112,17 +112,9 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from pytest_vtc.compression import CompressionError
-    from pytest_vtc.pipeline import Pipeline
+    from pytest_vtc.pipeline import Pipeline, check_request
 
-    if not 0 < options.ratio <= 1:
-        raise CompressionError(
-            f"--ratio {options.ratio:g} is outside (0, 1]; 0.25 keeps a quarter of the vision tokens"
-        )
-    if options.ratio < 1 and options.compressor is None:
-        raise CompressionError(
-            "--ratio says how many tokens to keep, --compressor which: name one, divprune for example"
-        )
+    check_request(options.compressor, options.ratio)  # before the model is loaded
     pipeline = Pipeline(
         options.model,
         dtype=options.dtype,

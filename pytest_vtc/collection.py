@@ -50,11 +50,11 @@ class Case:
 def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[CaseItem]:
     """Every case of the sweep as an item of `collector`: model by model, dataset by dataset, sample-major."""
     definition = FunctionDefinition.from_parent(collector, name=name, callobj=function)
-    if any(mark.name == "parametrize" for mark in definition.own_markers):
+    if next(definition.iter_markers("parametrize"), None) is not None:
         raise collector.CollectError(
             f"{name} takes vtc_case and is parametrized; give the sweep by options (or loop inside the test)"
         )
-    test = _Test(definition, collector)
+    test = _Test(definition)
     return [CaseItem.from_parent(collector, name=name, test=test, case=case) for case in cases(sweep)]
 
 
@@ -77,22 +77,18 @@ def describe_partners(items: Sequence[pytest.Item]) -> list[str]:
 class _Test:
     """What all items of one test function share."""
 
-    def __init__(self, definition: FunctionDefinition, parent: Any) -> None:
-        self.definition, self.parent = definition, parent
+    def __init__(self, definition: FunctionDefinition) -> None:
+        self.definition = definition
 
     @cached_property
     def location(self) -> tuple[Any, int | None, str]:
         return self.definition.reportinfo()
 
-    def bound(self) -> Any:
-        """The function, bound to a new instance where it is a method."""
-        if isinstance(self.parent, pytest.Class):
-            return getattr(self.parent.newinstance(), self.definition.name)
-        return self.definition.obj
-
 
 class CaseItem(pytest.Item):
     """One case as pytest runs it; to fixtures it looks like the function it was made from."""
+
+    is_vtc_case = True
 
     def __init__(self, *, name: str, parent: Any, test: _Test, case: Case, **kwargs: Any) -> None:
         full_name = f"{name}[{case.id}]"
@@ -107,6 +103,7 @@ class CaseItem(pytest.Item):
         self.fixturenames = definition.fixturenames
         self._request: Any = None
         self.funcargs: dict[str, Any] = {}
+        self.instance: Any = None
         self.outcome: Any = None
         """What `vtc_case.measure()` brought, for the report."""
 
@@ -128,13 +125,15 @@ class CaseItem(pytest.Item):
     def _initrequest(self) -> None:
         # pytest calls this just before the run: a request per collected item would cost more than the item.
         self.funcargs = {}
+        self.instance = self.parent.newinstance() if isinstance(self.parent, pytest.Class) else None
         self._request = TopRequest(self, _ispytest=True)  # type: ignore[arg-type]
 
     def setup(self) -> None:
         self._request._fillfixtures()
 
     def runtest(self) -> None:
-        self.test.bound()(**{name: self.funcargs[name] for name in self._fixtureinfo.argnames})
+        function = self.obj if self.instance is None else getattr(self.instance, self.originalname)
+        function(**{name: self.funcargs[name] for name in self._fixtureinfo.argnames})
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
         if isinstance(excinfo.value, CaseFailed):

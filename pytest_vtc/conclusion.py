@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from pytest_vtc.results import Results, summarize
 
 @dataclass(frozen=True)
 class Conclusion:
+    """written: False if the files could not be written; the lines say why."""
+
     lines: list[str]
     verdicts: list[Verdict]
+    written: bool
 
 
 def conclude(
@@ -32,17 +35,32 @@ def conclude(
     facts: what `Bench.facts` gives. measurements: in run order. width, colour: of the terminal.
     """
     measured = {(m.cell, m.sample) for m in measurements}
-    results = Results(
+    cells = tuple(Cell(**cell) for cell in facts["cells"])
+    every = Results(
         manifest=facts["manifest"],
-        cells=tuple(Cell(**cell) for cell in facts["cells"]),
-        expected=facts["expected"],
+        cells=cells,
+        expected={cell.id: facts["expected"].get(cell.id, 0) for cell in cells},
         measurements=measurements,
         # A test that measured its case and then failed by its own assertion has still measured it.
         errors=[error for error in errors if (error.cell, error.sample) not in measured],
         gates=tuple(facts["gates"]),
         interrupted=interrupted,
     )
-    summaries = summarize(results)
-    verdicts = evaluate([parse_gate(text) for text in results.gates], summaries, complete=not interrupted)
-    files = json_report.write(results, summaries, verdicts, Path(facts["output"]))
-    return Conclusion(terminal.render(results, summaries, verdicts, files, width, colour), verdicts)
+    summaries = summarize(every)
+    gates = [parse_gate(text) for text in every.gates]
+    verdicts = evaluate(gates, summaries, facts["samples"], complete=not interrupted)
+    # A cell of which nothing was selected has a verdict, if a gate is on it, and no row.
+    results = replace(every, cells=tuple(cell for cell in cells if every.expected[cell.id]))
+    summaries = [summary for summary in summaries if summary.n_expected]
+    problem = ""
+    files: tuple[Path, ...] = ()
+    try:
+        files = json_report.write(results, summaries, verdicts, Path(facts["output"]))
+    except json_report.ReportError as error:
+        problem = f"ERROR: {error}"
+    lines = terminal.render(results, summaries, verdicts, files, width, colour)
+    selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
+    if selected < whole:
+        # Whoever reads the files later should not take them for the whole sweep.
+        lines.append(f"These files hold the {selected:,} cases that were selected, of {whole:,} in the sweep.")
+    return Conclusion([*lines, *([problem] if problem else [])], verdicts, not problem)

@@ -34,7 +34,7 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class CompressorClass:
-    """A compressor that was found: its class and the file whose hash the store keys by."""
+    """A compressor that was found: its class and the file that defines it."""
 
     cls: Any
     source: Path
@@ -42,11 +42,6 @@ class CompressorClass:
     @property
     def name(self) -> str:
         return str(self.cls.name)
-
-    def source_hash(self) -> str:
-        # The greedy loop is the one piece of algorithm that compressor files share.
-        shared = Path(__file__).with_name("greedy_selection.py")
-        return hashlib.sha256(self.source.read_bytes() + shared.read_bytes()).hexdigest()[:16]
 
 
 def shipped_folder() -> Path:
@@ -93,8 +88,29 @@ def resolve(specs: list[str]) -> list[Any]:
 
 
 def source_hash(compressor: Any) -> str:
-    """Hash of the file that defines a compressor's class: changes when the algorithm may have changed."""
-    return CompressorClass(type(compressor), _source(type(compressor))).source_hash()
+    """Hash of the files a compressor is made of: changes when the algorithm may have changed.
+
+    These are the files of its class and of the classes it derives from, what these files have imported from files
+    beside them, and the two of ours that take part in every algorithm.
+    """
+    files = {Path(__file__).with_name(name) for name in ("compression.py", "greedy_selection.py")}
+    ours = Path(__file__).resolve().parent
+    for cls in type(compressor).__mro__:
+        module = sys.modules[cls.__module__]
+        source = getattr(module, "__file__", None)
+        if source is None or cls.__module__ in ("abc", "pytest_vtc.compression"):
+            continue
+        files.add(Path(source))
+        for value in vars(module).values():
+            name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            beside = getattr(sys.modules.get(str(name)), "__file__", None)
+            if beside is not None and Path(beside).resolve().is_relative_to(Path(source).resolve().parent):
+                files.add(Path(beside))
+    digest = hashlib.sha256()
+    # By name, not by path: where a checkout lies changes no algorithm.
+    for file in sorted(files, key=lambda file: (file.name, not file.resolve().is_relative_to(ours))):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _resolve_one(spec: str) -> list[Any]:

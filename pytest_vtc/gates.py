@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, cast, get_args
@@ -85,9 +85,12 @@ def unmatched(gates: Iterable[Gate], cells: Sequence[Cell]) -> list[Gate]:
     return [gate for gate in gates if not any(gate.matches(cell) for cell in cells)]
 
 
-def evaluate(gates: Sequence[Gate], summaries: Sequence[CellSummary], complete: bool) -> list[Verdict]:
+def evaluate(
+    gates: Sequence[Gate], summaries: Sequence[CellSummary], samples: Mapping[str, int], complete: bool
+) -> list[Verdict]:
     """One verdict per gate, matching cell and limit, in that order; a limit met twice on one cell is judged once.
 
+    samples: cell id -> samples of the sweep; a cell of which fewer were selected is not decided.
     complete: False if the run ended before its last case; nothing is decided then.
     A drop passes if it is at most its limit, an accuracy if it is at least its limit.
     """
@@ -99,7 +102,7 @@ def evaluate(gates: Sequence[Gate], summaries: Sequence[CellSummary], complete: 
                 continue
             for limit in gate.limits:
                 name = f"{summary.cell.id if len(where) > 1 else summary.cell.variant} {limit}"
-                outcome, reason = _judge(limit, summary, complete)
+                outcome, reason = _judge(limit, summary, samples[summary.cell.id], complete)
                 verdicts.setdefault(name, Verdict(name, summary.cell, outcome, reason))
     return list(verdicts.values())
 
@@ -121,11 +124,11 @@ def _limit(text: str, condition: str) -> Limit:
     return Limit(cast("Condition", name), value)
 
 
-def _judge(limit: Limit, summary: CellSummary, complete: bool) -> tuple[Outcome, str]:
+def _judge(limit: Limit, summary: CellSummary, n_samples: int, complete: bool) -> tuple[Outcome, str]:
     if not complete:
         return "not decided", "the run was interrupted"
-    if summary.n_expected == 0:
-        return "not decided", "none of its cases was selected"
+    if summary.n_expected < n_samples:
+        return "not decided", f"only {summary.n_expected} of its {n_samples} cases were selected"
     if summary.n_missing or summary.n_errors:
         failed = f", {summary.n_errors} of them failed with an error" if summary.n_errors else ""
         return "not decided", f"{summary.n_missing} of {summary.n_expected} cases are missing{failed}"

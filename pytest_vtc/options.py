@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
+
+import pytest
 
 from pytest_vtc.cells import Positions
 
@@ -17,9 +19,6 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
-
-if TYPE_CHECKING:
-    import pytest
 
 DEFAULT_RATIOS = (0.5, 0.25, 0.125)
 DEFAULT_SEED = 42
@@ -141,19 +140,19 @@ def add_options(parser: pytest.Parser) -> None:
 
 def read_settings(config: pytest.Config) -> Settings:
     """Settings of a run; command line before experiment file before ini file before defaults. Raises OptionError."""
-    path = config.getoption("vtc_config") or config.getini("vtc_config")
+    path = config.getoption("vtc_config") or _ini(config, "vtc_config")
     from_file = read_experiment(Path(path)) if path else {}
 
     def value(option: _Option) -> Any:
         given = config.getoption(option.dest)
         if given is None:
             given = from_file.get(option.name)
-        return given if given is not None else config.getini(option.dest)
+        return given if given is not None else _ini(config, option.dest)
 
     values = {option.name: value(option) for option in OPTIONS}
     fresh = config.getoption("vtc_fresh")
     if fresh is None:
-        fresh = from_file.get("fresh", config.getini("vtc_fresh"))
+        fresh = from_file.get("fresh", _ini(config, "vtc_fresh"))
     return Settings(
         models=_strings(values["model"]),
         data=_strings(values["data"]),
@@ -172,6 +171,13 @@ def read_settings(config: pytest.Config) -> Settings:
     )
 
 
+def _ini(config: pytest.Config, name: str) -> Any:
+    try:
+        return config.getini(name)
+    except (pytest.UsageError, ValueError, TypeError) as error:
+        raise OptionError(f"ini setting {name}: {error}") from error
+
+
 def read_experiment(path: Path) -> dict[str, Any]:
     """Read an experiment file into option names and values. Raises OptionError with file and line."""
     if not path.is_file():
@@ -188,6 +194,8 @@ def read_experiment(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in data.items():
         if key == "fresh":
+            if not isinstance(value, bool):
+                raise OptionError(f"{path}: fresh is {value!r}; write true or false")
             values["fresh"] = value
         elif key == "gen_config":
             values |= _generation(path, value)
@@ -225,9 +233,12 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def split_list(text: str) -> list[str]:
-    """Split at commas outside parentheses and at nothing else: `a,b(x=1,y=2)` -> [`a`, `b(x=1,y=2)`]."""
-    parts, depth, start = [], 0, 0
+    """Split at commas outside parentheses and quotes: `a,b(x=1,y=2)` -> [`a`, `b(x=1,y=2)`]."""
+    parts, depth, start, quote = [], 0, 0, ""
     for i, character in enumerate(text):
+        if quote or (depth and character in "'\""):
+            quote = "" if character == quote else quote or character
+            continue
         depth += (character in "([{") - (character in ")]}")
         if character == "," and depth == 0:
             parts.append(text[start:i])
@@ -250,7 +261,8 @@ def _ratios(value: Any) -> tuple[float, ...]:
         if not 0 < ratio <= 1:
             raise OptionError(f"--vtc-ratios: {text} is outside (0, 1]; 0.25 keeps a quarter of the vision tokens")
         ratios.append(ratio)
-    return tuple(dict.fromkeys(ratios)) or DEFAULT_RATIOS
+    # Cells show six digits; ratios that differ beyond them would be two cells of one name.
+    return tuple({f"{ratio:g}": ratio for ratio in ratios}.values()) or DEFAULT_RATIOS
 
 
 def _n(value: Any) -> int | Literal["all"] | None:
@@ -295,13 +307,14 @@ def fold_lists(args: Sequence[str]) -> list[str]:
         arg = rest.pop(0)
         if arg == "--":
             return [*folded, arg, *rest]
-        if arg not in _LISTS:
+        flag, equals, value = arg.partition("=")
+        if flag not in _LISTS:
             folded.append(arg)
             continue
-        values: list[str] = []
-        while rest and not rest[0].startswith("-") and _belongs(arg, rest[0], first=not values):
+        values = [value] if equals else []
+        while rest and not rest[0].startswith("-") and _belongs(flag, rest[0], first=not values):
             values.append(rest.pop(0))
-        folded.append(f"{arg}={','.join(values)}" if values else arg)
+        folded.append(f"{flag}={','.join(values)}" if values else arg)
     return folded
 
 
@@ -311,6 +324,8 @@ def _belongs(flag: str, value: str, first: bool) -> bool:
     if flag == "--vtc-ratios":
         # The first value is a ratio even if it is no number: the message about it should say so.
         return (first and not Path(value).exists()) or all(_is_number(part) for part in value.split(",") if part)
+    if flag == "--vtc-compressors" and value.endswith(("/", "\\")):
+        return False
     path = Path(value)
     if re.fullmatch(r"(test_.*|.*_test|conftest)\.py", path.name):
         return False
@@ -328,15 +343,23 @@ def _is_number(text: str) -> bool:
 
 
 def _holds_images(path: Path) -> bool:
-    images = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-    return any(file.suffix.lower() in images for file in path.iterdir()) and not any(path.glob("test_*.py"))
+    from pytest_vtc.datasets.images import SUFFIXES  # imports PIL: only when a folder is given as data
+
+    return not _holds_tests(path) and any(file.suffix.lower() in SUFFIXES for file in path.iterdir())
+
+
+def _holds_tests(path: Path) -> bool:
+    # The folder one works in, or one above it, is never a value: going through it could take for ever.
+    if Path.cwd().resolve().is_relative_to(path.resolve()):
+        return True
+    return any(any(path.rglob(pattern)) for pattern in ("test_*.py", "*_test.py"))
 
 
 _DIRECTORY_VALUES: dict[str, Callable[[Path], bool]] = {
     "--vtc-model": lambda path: (path / "config.json").is_file(),
     "--vtc-data": _holds_images,
     # A name that is also a folder of tests here, such as `random/`, is still the compressor unless tests lie in it.
-    "--vtc-compressors": lambda path: path.name.isidentifier() and not any(path.rglob("test_*.py")),
+    "--vtc-compressors": lambda path: str(path).isidentifier() and not _holds_tests(path),
 }
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from pytest_vtc.compression import Compressed
-from pytest_vtc.datasets.base import Sample
-from pytest_vtc.models.backend import Backend, Row
+from pytest_vtc.datasets.base import DatasetError, Sample
+from pytest_vtc.datasets.probes import Probes
+from pytest_vtc.models.backend import Backend, PromptError, Row
 
 
 class ParityError(RuntimeError):
@@ -21,45 +24,68 @@ class ParityError(RuntimeError):
 class Parity:
     """What was compared. max_logit_difference: over all samples, steps and vocabulary; must be 0.
 
-    batch_agreement: share of samples whose answer in one padded batch of different lengths equals the answer alone.
+    batch_agreement: share of samples answered in one padded batch of different lengths as they are alone; None where
+        that was not asked for.
     """
 
     samples: int
     max_logit_difference: float
     same_tokens: bool
-    batch_agreement: float
+    batch_agreement: float | None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def check_parity(backend: Backend, samples: Sequence[Sample], max_new_tokens: int = 8) -> Parity:
+def usable_samples(backend: Backend, samples: Iterable[Sample], limit: int = 4) -> list[Sample]:
+    """The first few samples that can be put to the model; a scene of the probes if there is none.
+
+    Samples with an unreadable image or an impossible prompt are passed over here: they fail their own cases.
+    """
+    usable: list[Sample] = []
+    for sample in itertools.islice(samples, 4 * limit):
+        try:
+            backend.prompt_ids(sample.prompt, len(sample.images))
+            for image in sample.images:
+                backend.encode(image.open())
+        except (DatasetError, PromptError, ValueError, TypeError, OSError):
+            continue
+        usable.append(sample)
+        if len(usable) == limit:
+            break
+    return usable or [Probes().load(Path())[0]]
+
+
+def check_parity(backend: Backend, samples: Sequence[Sample], max_new_tokens: int = 8, batched: bool = True) -> Parity:
     """Run `samples` through the unmodified model and, all tokens kept, through the compressed path, and compare.
 
+    batched: compare answers in a batch with answers alone as well; without it nothing depends on a batch.
     Raises ParityError, saying what differs: logits or tokens anywhere, or, in float32, an answer that depends on the
     batch it is computed in. (In half precision, batches may round differently: the share is recorded, not judged.)
     """
     difference, same, alone = 0.0, True, []
-    full_rows: list[Row] = []
+    rows: list[Row] = []
     for sample in samples:
         images = [source.open() for source in sample.images]
         prompt = backend.prompt_ids(sample.prompt, len(images))
         stock = backend.generate_stock(prompt, images, max_new_tokens, with_logits=True)
         tokens = [backend.encode(image) for image in images]
-        keep_all = [_all(len(t)) for t in tokens]
-        row = backend.row(prompt, tokens, keep_all, backend.default_positions)
+        row = backend.row(prompt, tokens, [_first(len(t), len(t)) for t in tokens], backend.default_positions)
         ours = backend.generate([row], max_new_tokens, with_logits=True)[0]
         same = same and ours.token_ids == stock.token_ids
         assert ours.logits is not None
         assert stock.logits is not None
         steps = min(len(ours.logits), len(stock.logits))
         difference = max(difference, float((ours.logits[:steps] - stock.logits[:steps]).abs().max()))
-        # Half of the tokens as well, so that the batch below mixes lengths.
-        half = [Compressed(k[: (len(k) + 1) // 2], None, k[: (len(k) + 1) // 2]) for k in map(_indices, keep_all)]
-        full_rows += [row, backend.row(prompt, tokens, half, backend.default_positions)]
-        alone += [ours.token_ids, backend.generate([full_rows[-1]], max_new_tokens)[0].token_ids]
-    batched = [output.token_ids for output in backend.generate(full_rows, max_new_tokens)]
-    agreement = sum(a == b for a, b in zip(alone, batched, strict=True)) / len(alone)
+        if batched:
+            # Half of the tokens as well, so that the batch below mixes lengths.
+            half = [_first((len(t) + 1) // 2, len(t)) for t in tokens]
+            rows += [row, backend.row(prompt, tokens, half, backend.default_positions)]
+            alone += [ours.token_ids, backend.generate([rows[-1]], max_new_tokens)[0].token_ids]
+    agreement = None
+    if batched:
+        together = _in_one_batch(backend, rows, max_new_tokens)
+        agreement = sum(a == b for a, b in zip(alone, together, strict=True)) / len(alone)
     parity = Parity(len(samples), difference, same, agreement)
     if difference != 0 or not same:
         raise ParityError(
@@ -68,19 +94,27 @@ def check_parity(backend: Backend, samples: Sequence[Sample], max_new_tokens: in
             "No compressed number would be comparable with stock, so the run stops here. The likely cause is a version "
             "of transformers whose image path this backend does not know."
         )
-    if agreement < 1 and backend.dtype == torch.float32:
+    if agreement is not None and agreement < 1 and backend.dtype == torch.float32:
         raise ParityError(
             f"answers depend on the batch: {agreement:.0%} of {len(alone)} rows answer alone as they do in one batch. "
-            "In float32 they must all agree; run with --vtc-batch-size 1 and report this model."
+            "In float32 they must all agree; run with --vtc-batch-size 1, where none shares a batch, and report this "
+            "model."
         )
     return parity
 
 
-def _all(n_tokens: int) -> Compressed:
-    indices = torch.arange(n_tokens)
+def _in_one_batch(backend: Backend, rows: list[Row], max_new_tokens: int) -> list[list[int]]:
+    """Answers of all rows in one batch, or in two halves where the GPU's memory does not hold it."""
+    try:
+        return [output.token_ids for output in backend.generate(rows, max_new_tokens)]
+    except torch.cuda.OutOfMemoryError:
+        if len(rows) <= 2:
+            raise
+        torch.cuda.empty_cache()
+    half = len(rows) // 2
+    return _in_one_batch(backend, rows[:half], max_new_tokens) + _in_one_batch(backend, rows[half:], max_new_tokens)
+
+
+def _first(n_kept: int, n_tokens: int) -> Compressed:
+    indices = torch.arange(n_tokens)[:n_kept]
     return Compressed(indices, None, indices)
-
-
-def _indices(compressed: Compressed) -> torch.Tensor:
-    assert compressed.indices is not None
-    return compressed.indices

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from pytest_vtc.cells import Generation, Positions
-from pytest_vtc.compression import Compressor
+from pytest_vtc.compression import CompressionError, Compressor
 from pytest_vtc.datasets.base import ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.discovery import SpecError, resolve
@@ -65,6 +65,7 @@ class Pipeline:
         compressor: an instance or a spec such as "divprune" or "./mine.py"; None is the unmodified model.
         Raises CaseFailed (unreadable image, compressor that breaks its contract), SpecError, CompressionError.
         """
+        check_request(compressor, ratio)
         chosen = _one(compressor) if isinstance(compressor, str) else compressor
         if chosen is not None:
             check_supported(chosen)
@@ -81,3 +82,11 @@ def _one(spec: str) -> Compressor:
     if len(found) != 1:
         raise SpecError(f"{spec} holds {len(found)} compressors; name one: {spec}:{found[0].name}")
     return found[0]
+
+
+def check_request(compressor: Compressor | str | None, ratio: float) -> None:
+    """Raise CompressionError if compressor and ratio do not go together."""
+    if not 0 < ratio <= 1:
+        raise CompressionError(f"ratio {ratio:g} is outside (0, 1]; 0.25 keeps a quarter of the vision tokens")
+    if ratio < 1 and compressor is None:
+        raise CompressionError("a ratio says how many tokens to keep, a compressor which: name one, such as divprune")

@@ -5,13 +5,15 @@ In a suite where no test takes `vtc_case` or `vtc_model` nothing here does anyth
 
 from __future__ import annotations
 
+import inspect
+import types
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_vtc import options
-from pytest_vtc.recorder import Recorder
+from pytest_vtc.recorder import Recorder, is_case
 
 if TYPE_CHECKING:
     from pytest_vtc.cells import Cell, Measurement
@@ -30,7 +32,7 @@ class State:
     def __init__(self) -> None:
         self.sweep: Sweep | None = None
         self.bench: Bench | None = None
-        self.error: ValueError | None = None
+        self.error: Exception | None = None
 
 
 STATE = pytest.StashKey[State]()
@@ -50,8 +52,12 @@ def pytest_load_initial_conftests(
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[STATE] = State()
-    if not hasattr(config, "workerinput"):
+    if not _is_worker(config):
         config.pluginmanager.register(Recorder(config), "vtc-recorder")
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
 
 
 # Collection
@@ -59,9 +65,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> Any:
-    # Told by the argument's name alone, before anything heavy is imported.
-    code = getattr(obj, "__code__", None)
-    if code is None or FIXTURE not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+    # Told by the arguments' names alone, before anything heavy is imported. Functions only: a module may hold objects
+    # that answer, or fail, whatever attribute they are asked for.
+    if not isinstance(obj, types.FunctionType):
+        return None
+    function = inspect.unwrap(obj)
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, types.CodeType) or FIXTURE not in code.co_varnames[: _n_arguments(code)]:
         return None
     if not collector.istestfunction(obj, name):
         return None
@@ -70,18 +80,29 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> Any:
     try:
         return make_items(collector, name, obj, _sweep(collector.config))
     except ValueError as error:
-        if hasattr(collector.config, "workerinput"):
+        if _is_worker(collector.config):
             raise collector.CollectError(str(error)) from error
         collector.config.stash[STATE].error = error
         return []
 
 
+def _n_arguments(code: types.CodeType) -> int:
+    return code.co_argcount + code.co_kwonlyargcount
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    result = yield
-    if (error := session.config.stash[STATE].error) is not None:
+    state = session.config.stash[STATE]
+    try:
+        result = yield
+    except pytest.UsageError:
+        # A node id that was not found, because what was wrong with the sweep left it without items.
+        if state.error is None:
+            raise
+        result = None
+    if state.error is not None:
         # One line in red and exit code 4, and not the traceback of a collection error.
-        raise pytest.UsageError(f"vtc: {error}")
+        raise pytest.UsageError(f"vtc: {state.error}")
     return result
 
 
@@ -109,13 +130,16 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Open the store and read the models' configurations, so that it is not the first case that fails."""
-    if session.config.stash[STATE].sweep is not None and not session.config.option.collectonly:
-        from pytest_vtc.store import StoreError
+    if session.config.option.collectonly or not any(map(is_case, session.items)):
+        return
+    from pytest_vtc.store import StoreError
 
-        try:
-            _bench(session)
-        except (ValueError, StoreError) as error:
+    try:
+        _bench(session)
+    except (ValueError, StoreError) as error:
+        if not _is_worker(session.config):
             raise pytest.UsageError(f"vtc: {error}") from error
+        session.config.stash[STATE].error = error  # a worker cannot refuse a run: its first case says why
 
 
 def _bench(session: pytest.Session) -> Bench:
@@ -125,6 +149,20 @@ def _bench(session: pytest.Session) -> Bench:
 
         state.bench = Bench(session.config, session, _sweep(session.config))
     return state.bench
+
+
+def _bench_or_stop(session: pytest.Session) -> Bench:
+    """The bench for a fixture; ends the session with the reason, and no traceback, if there can be none."""
+    from pytest_vtc.store import StoreError
+
+    error = session.config.stash[STATE].error
+    try:
+        if error is None:
+            return _bench(session)
+    except (ValueError, StoreError) as raised:
+        error = raised
+    session.shouldstop = f"vtc: {error}"
+    pytest.fail(f"vtc: {error}", pytrace=False)
 
 
 class VtcCase:
@@ -145,23 +183,28 @@ class VtcCase:
     def measure(self) -> Measurement:
         """Run the case (or take it from the store) and record it. A wrong answer is a result, not a failure.
 
-        Raises CaseFailed if it could not be measured: that fails the test.
+        Raises CaseFailed if it, or its stock partner, could not be measured: that fails the test.
         """
         if self._item.outcome is None:
-            self._item.outcome = self._bench.measure(self._item)
+            found = self._bench.measure(self._item)
+            self._item.outcome = found.rows
+            if found.partner_failed is not None:
+                raise found.partner_failed
         return self._item.outcome[0][1]
 
 
 @pytest.fixture
 def vtc_case(request: pytest.FixtureRequest) -> VtcCase:
     """One sample in one cell of the sweep that the --vtc options describe; call its `measure()`."""
-    return VtcCase(request.node, _bench(request.session))
+    if not is_case(request.node):
+        pytest.fail("vtc_case must be an argument of the test function itself, not of a fixture of its", pytrace=False)
+    return VtcCase(request.node, _bench_or_stop(request.session))
 
 
 @pytest.fixture(scope="session")
 def vtc_model(request: pytest.FixtureRequest) -> Backend:
     """The model (the first of --vtc-model), loaded on first need and shared with the sweep."""
-    bench = _bench(request.session)
+    bench = _bench_or_stop(request.session)
     return bench.engine(bench.sweep.blocks[0].model).backend
 
 
@@ -170,24 +213,27 @@ def vtc_model(request: pytest.FixtureRequest) -> Backend:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: Any, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    case = getattr(item, "case", None)
-    if case is None:
+    report: Any = yield
+    if not is_case(item):
         return report
-    if call.when == "call" and item.outcome is not None:  # type: ignore[attr-defined]
-        # Plain data on the report itself: it travels from an xdist worker, and junit's properties stay clean.
-        report.vtc = [(order, m.to_dict()) for order, m in item.outcome]  # type: ignore[attr-defined]
-        report.duration = item.outcome[0][1].generation.seconds  # type: ignore[attr-defined]
-        item.outcome = None  # type: ignore[attr-defined]
+    # Plain data on the report itself: it travels from an xdist worker, and junit's properties stay clean.
+    if call.when == "call" and item.outcome is not None:
+        first = item.outcome[0][1]
+        report.vtc = [(order, measurement.to_dict()) for order, measurement in item.outcome]
+        if not first.cached:
+            report.duration = first.generation.seconds  # its share of the window, not "the first pays for all"
+        item.outcome = None
+        bench = item.config.stash[STATE].bench
+        if _is_worker(item.config) and (facts := bench.news()) is not None:
+            report.vtc_facts = facts
     if report.failed:
-        report.vtc_error = (case.cell.to_dict(), case.sample.id, _first_line(report, call))  # type: ignore[attr-defined]
+        error = None if call.excinfo is None else call.excinfo.value
+        case = item.case.stock if getattr(error, "of_partner", False) else item.case
+        message = report.longreprtext if error is None else str(error)
+        report.vtc_error = (case.cell.to_dict(), case.sample.id, message)
     return report
-
-
-def _first_line(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
-    return str(call.excinfo.value) if call.excinfo is not None else report.longreprtext
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> Any:
@@ -204,7 +250,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """On a worker of pytest-xdist: send what the controller cannot know."""
-    state = session.config.stash[STATE]
+    bench = session.config.stash[STATE].bench
     output = getattr(session.config, "workeroutput", None)
-    if output is not None and state.bench is not None:
-        output["vtc"] = state.bench.facts()
+    if output is not None and bench is not None:
+        output["vtc"] = bench.facts()

@@ -5,6 +5,7 @@ Lives only where results meet: in the single process, or in the controller of py
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,11 @@ import pytest
 if TYPE_CHECKING:
     from pytest_vtc.gates import Verdict
     from pytest_vtc.report.progress import Progress
+
+
+def is_case(item: object) -> bool:
+    """Is this one of our items? Asked of every item, so it must not import what builds them."""
+    return getattr(item, "is_vtc_case", None) is True
 
 
 class Recorder:
@@ -25,18 +31,19 @@ class Recorder:
         self.facts: dict[str, Any] | None = None
         self.lines: list[str] = []
         self._progress: Progress | None = None
+        self._started: float | None = None
         self._total = 0
 
     # Results as they come in
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._total = sum(hasattr(item, "case") for item in session.items)
+        self._total = sum(map(is_case, session.items))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         # With the first case, not its report: the first window is computed in between, and that takes time too.
-        if self._progress is None and hasattr(item, "case") and self.config.get_verbosity() == 0:
-            self._progress = self._begin_progress()
+        if self._started is None and is_case(item):
+            self._started = time.monotonic()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:  # noqa: ARG002
@@ -44,7 +51,10 @@ class Recorder:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: Any) -> None:  # noqa: ARG002
-        facts = getattr(node, "workeroutput", {}).get("vtc")
+        self._learn(getattr(node, "workeroutput", {}).get("vtc"))
+
+    def _learn(self, facts: dict[str, Any] | None) -> None:
+        """Take over what a worker says of the run, the latest at that; whichever loaded a model knows its parity."""
         if facts is not None:
             if self.facts is not None:
                 facts["manifest"]["run"]["loaded"] |= self.facts["manifest"]["run"]["loaded"]
@@ -53,6 +63,7 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         from pytest_vtc.cells import CaseError, Cell, Measurement
 
+        self._learn(getattr(report, "vtc_facts", None))
         for order, data in getattr(report, "vtc", ()):
             measurement = Measurement.from_dict(data)
             self.rows[measurement.cell.id, measurement.sample] = (order, measurement)
@@ -63,7 +74,7 @@ class Recorder:
             self._show_progress(report)
 
     def _show_progress(self, report: pytest.TestReport) -> None:
-        if self.config.get_verbosity() != 0:
+        if self.config.get_verbosity() != 0 or not self.config.pluginmanager.has_plugin("terminalreporter"):
             return
         if self._progress is None:
             self._progress = self._begin_progress()
@@ -89,7 +100,7 @@ class Recorder:
         writer = self.config.get_terminal_writer()
         stream: Any = writer._file
         stream.write("\n")
-        return Progress(self._total, stream, stream.isatty(), width=writer.fullwidth)
+        return Progress(self._total, stream, stream.isatty(), width=writer.fullwidth, started=self._started)
 
     # The end
 
@@ -106,7 +117,6 @@ class Recorder:
 
     def _conclude(self, session: pytest.Session, interrupted: bool) -> None:
         from pytest_vtc.conclusion import conclude
-        from pytest_vtc.report.json_report import ReportError
 
         if self._progress is not None and self._progress.done < self._total:
             self._progress.close()
@@ -114,13 +124,14 @@ class Recorder:
         if facts is None:
             return
         rows = [measurement for _, measurement in sorted(self.rows.values(), key=lambda row: row[0])]
-        writer = self.config.get_terminal_writer()
-        errors = list(self.errors.values())
-        try:
-            conclusion = conclude(facts, rows, errors, interrupted, max(80, writer.fullwidth), writer.hasmarkup)
-        except ReportError as error:
-            pytest.exit(f"vtc: {error}", returncode=pytest.ExitCode.TESTS_FAILED)
+        width, colour = 80, False
+        if self.config.pluginmanager.has_plugin("terminalreporter"):
+            writer = self.config.get_terminal_writer()
+            width, colour = max(80, writer.fullwidth), writer.hasmarkup
+        conclusion = conclude(facts, rows, list(self.errors.values()), interrupted, width, colour)
         self.lines = conclusion.lines
+        if not conclusion.written:
+            session.testsfailed += 1  # exit code 1; the lines say what could not be written
         for verdict in conclusion.verdicts:
             self._report_gate(verdict)
 

@@ -72,11 +72,12 @@ class LoadedModel(TypedDict):
     """What was seen of a model when it was loaded.
 
     parity: how keep-all compared with the unmodified model. overridden: the checkpoint's generation settings that
-    greedy decoding replaced.
+    greedy decoding replaced. dtype: of the weights, as loaded.
     """
 
     parity: dict[str, Any]
     overridden: dict[str, Any]
+    dtype: str
 
 
 class Run(TypedDict):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,7 +20,7 @@ from pytest_vtc.engine import CaseFailed, Engine, Job
 from pytest_vtc.models.catalogue import ModelError, ModelLocation
 from pytest_vtc.models.identity import identify
 from pytest_vtc.models.loading import load_backend
-from pytest_vtc.parity import ParityError, check_parity
+from pytest_vtc.parity import ParityError, check_parity, usable_samples
 from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
 from pytest_vtc.scoring import rule
@@ -33,7 +35,20 @@ ENGINE_VERSION = 1
 
 _MAX_CASES = 512
 _MAX_IMAGES = 16
-_PARITY_SAMPLES = 4
+
+
+class PartnerFailed(CaseFailed):
+    """A case was measured, its stock partner was not: the error is the partner's."""
+
+    of_partner = True
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a case brings. rows: measurements, its own first, each with its place in the sweep."""
+
+    rows: list[tuple[int, Measurement]]
+    partner_failed: PartnerFailed | None
 
 
 class Bench:
@@ -57,32 +72,41 @@ class Bench:
         self._ready: dict[CaseKey, Measurement | CaseFailed] = {}
         self._partners: dict[CaseKey, Measurement | CaseFailed] = {}
         self._delivered: set[CaseKey] = set()
+        self._done: set[CaseKey] = set()
+        self._computed: set[str] = set()
+        self._stopped = ""
+        self.windows = 0
+        """How many windows were computed or looked up: few, whatever order the items run in."""
+        self._news = True
         self._order: list[CaseItem] = [item for item in session.items if isinstance(item, CaseItem)]
-        self._place = {id(item): i for i, item in enumerate(self._order)}
-        self._selected = {item.case.key for item in self._order}
+        distinct = {item.case.key: item.case for item in self._order}
+        self._selected = set(distinct)
+        self._by_block: dict[int, list[Case]] = {}
+        for case in sorted(distinct.values(), key=lambda case: case.order):
+            self._by_block.setdefault(id(case.block), []).append(case)
         self._key_parts: dict[str, dict[str, Any]] = {}
 
     # What an item asks for
 
-    def measure(self, item: CaseItem) -> list[tuple[int, Measurement]]:
-        """The case's measurement, followed by its stock partner's if no item of its own brings that, each with its
-        place in the sweep.
+    def measure(self, item: CaseItem) -> Found:
+        """The case's measurement, and its stock partner's if no item of its own brings that.
 
-        Raises CaseFailed if either could not be measured.
+        Raises CaseFailed if the case could not be measured.
         """
         case = item.case
         if case.key not in self._ready:
-            self._run_window([case, *self._upcoming(item)])
+            self._run_window([case, *self._upcoming(case)])
         found = self._ready.pop(case.key)
         if isinstance(found, CaseFailed):
             raise found
+        rows = [(case.order, found)]
         partner = None if case.cell.is_stock else self._partners.get(case.stock.key)
         if isinstance(partner, CaseFailed):
-            raise CaseFailed(f"its stock partner could not be measured: {partner}")
-        if partner is None or case.stock.key in self._delivered:
-            return [(case.order, found)]
-        self._delivered.add(case.stock.key)
-        return [(case.order, found), (case.stock.order, partner)]
+            return Found(rows, PartnerFailed(f"measured, but its stock partner could not be: {partner}"))
+        if partner is not None and case.stock.key not in self._delivered:
+            self._delivered.add(case.stock.key)
+            rows.append((case.stock.order, partner))
+        return Found(rows, None)
 
     def engine(self, model: ModelLocation) -> Engine:
         """The engine on a model, which is loaded on first need, checked for parity, and let go when another is asked.
@@ -96,51 +120,65 @@ class Bench:
 
     def _load(self, model: ModelLocation) -> Engine:
         settings = self.sweep.settings
+        if self._stopped:
+            raise CaseFailed(self._stopped)
         try:
             backend = load_backend(model, settings.dtype, settings.quantization)
-            parity = check_parity(backend, self._parity_samples(model))
+            samples = usable_samples(backend, self._samples(model))
+            parity = check_parity(backend, samples, batched=settings.batch_size != 1)
         except (ModelError, ParityError) as error:
-            pytest.exit(f"vtc: {error}", returncode=pytest.ExitCode.TESTS_FAILED)
+            self._stop(str(error))
         except (RuntimeError, AssertionError) as error:
             # Kernels that this machine or this quantisation lacks show at the first forward pass.
-            pytest.exit(
-                f"vtc: {model.label} does not run here: {type(error).__name__}: {error}",
-                returncode=pytest.ExitCode.TESTS_FAILED,
-            )
-        self.loaded[model.label] = {"parity": parity.to_dict(), "overridden": backend.overridden}
+            self._stop(f"{model.label} does not run here: {type(error).__name__}: {error}")
+        self.loaded[model.label] = {
+            "parity": parity.to_dict(),
+            "overridden": backend.overridden,
+            "dtype": str(backend.dtype).removeprefix("torch."),
+        }
+        self._news = True
         return Engine(backend, positions=settings.positions, batch_size=settings.batch_size, seed=settings.seed)
 
-    def _parity_samples(self, model: ModelLocation) -> Sequence[Sample]:
-        """A handful of the run's own samples, of different images, whose images can be opened."""
-        chosen: dict[str, Sample] = {}
+    def _samples(self, model: ModelLocation) -> Iterator[Sample]:
+        """The run's own samples on a model, one of each group, in order."""
+        groups: set[str] = set()
         for item in self._order:
             sample = item.case.sample
-            if item.case.cell.model != model.label or sample.group in chosen or not sample.images:
-                continue
-            try:
-                for image in sample.images:
-                    image.open()
-            except DatasetError:
-                continue  # fails its own cases, with a message
-            chosen[sample.group] = sample
-            if len(chosen) == _PARITY_SAMPLES:
-                break
-        return list(chosen.values())
+            if item.case.cell.model == model.label and sample.group not in groups:
+                groups.add(sample.group)
+                yield sample
+
+    def _stop(self, message: str) -> NoReturn:
+        """End the session: nothing that is left of it could be measured."""
+        if not hasattr(self.config, "workerinput"):
+            pytest.exit(f"vtc: {message}", returncode=pytest.ExitCode.TESTS_FAILED)
+        # A worker that exits is taken for one that crashed: it fails its case with the reason, and takes no more.
+        self._stopped = message
+        self.session.shouldstop = f"vtc: {message}"
+        raise CaseFailed(message)
+
+    # What results need beside measurements
+
+    def news(self) -> dict[str, Any] | None:
+        """`facts`, if something that reports do not carry has changed since the last call, otherwise None."""
+        changed, self._news = self._news, False
+        return self.facts() if changed else None
 
     def facts(self) -> dict[str, Any]:
         """Plain data on the run that reports do not carry: cells in order, cases expected, the run's manifest."""
-        expected: dict[str, int] = {}
-        stock_of_selected: dict[str, set[str]] = {}
+        # Distinct cases: two test functions in a suite measure the same ones.
+        selected: dict[str, set[str]] = {}
         for item in self._order:
             case = item.case
-            expected[case.cell.id] = expected.get(case.cell.id, 0) + 1
-            stock_of_selected.setdefault(case.cell.stock.id, set()).add(case.sample.id)
-        # A stock cell is also expected to hold the partners that came along.
-        expected |= {cell_id: len(samples) for cell_id, samples in stock_of_selected.items()}
-        cells = [cell for cell in self.sweep.cells if cell.id in expected]
+            selected.setdefault(case.cell.id, set()).add(case.sample.id)
+            # A stock cell is also expected to hold the partners that come along.
+            selected.setdefault(case.cell.stock.id, set()).add(case.sample.id)
+        gated = {cell.id for gate in self.sweep.gates for cell in self.sweep.cells if gate.matches(cell)}
+        cells = [cell for cell in self.sweep.cells if cell.id in selected or cell.id in gated]
         return {
             "cells": [cell.to_dict() for cell in cells],
-            "expected": expected,
+            "expected": {cell_id: len(samples) for cell_id, samples in selected.items()},
+            "samples": {cell.id: len(block.data.samples) for block in self.sweep.blocks for cell in block.cells},
             "gates": [str(gate) for gate in self.sweep.gates],
             "output": str(self.sweep.settings.output),
             "manifest": describe_run(self),
@@ -153,32 +191,43 @@ class Bench:
 
     # Windows
 
-    def _upcoming(self, item: CaseItem) -> Iterator[Case]:
-        """The cases that run after this item and may share its window."""
-        groups = {item.case.sample.group}
-        for other in itertools.islice(self._queue(item), _MAX_CASES - 1):
-            if other.case.block is not item.case.block:
-                return
-            groups.add(other.case.sample.group)
-            if len(groups) > _MAX_IMAGES:
-                return
-            if other.case.key not in self._ready:
-                yield other.case
+    def _upcoming(self, first: Case) -> Iterator[Case]:
+        """The cases that share the window of `first`: those still to come of its model and dataset.
 
-    def _queue(self, item: CaseItem) -> Iterator[CaseItem]:
-        if not hasattr(self.config, "workerinput"):
-            yield from itertools.islice(self._order, self._place[id(item)] + 1, None)
-            return
-        # A worker of pytest-xdist knows what it will run only from its own queue of indices.
+        In the sweep's order, whatever order the items run in: cases of one image belong together also if a plugin has
+        shuffled the items.
+        """
+        groups = {first.sample.group}
+        n_cases = 1
+        for case in self._pending(first):
+            groups.add(case.sample.group)
+            n_cases += 1
+            if len(groups) > _MAX_IMAGES or n_cases > _MAX_CASES:
+                return
+            yield case
+
+    def _pending(self, first: Case) -> Iterator[Case]:
+        if hasattr(self.config, "workerinput"):
+            own = sorted((item.case for item in self._own_queue()), key=lambda case: case.order)
+            candidates = [case for case in own if case.block is first.block]
+        else:
+            candidates = self._by_block[id(first.block)]
+        start = bisect.bisect_right(candidates, first.order, key=lambda case: case.order)
+        for case in itertools.chain(candidates[start:], candidates[:start]):
+            if case.key not in self._ready and case.key not in self._done and case.key != first.key:
+                yield case
+
+    def _own_queue(self) -> Iterator[CaseItem]:
+        """What this worker of pytest-xdist is going to run next: only its own queue of indices tells."""
         plugins = self.config.pluginmanager.get_plugins()
         runner = next((p for p in plugins if hasattr(p, "torun") and hasattr(p, "nextitem_index")), None)
-        if runner is None:
-            return
+        if runner is None or not hasattr(runner.torun, "lock"):
+            return  # an xdist without that queue: cases are computed one by one
         with runner.torun.lock() as queue:
             indices = [runner.nextitem_index, *itertools.islice(queue, _MAX_CASES)]
         for index in indices:
-            if isinstance(index, int) and isinstance(other := self.session.items[index], CaseItem):
-                yield other
+            if isinstance(index, int) and isinstance(item := self.session.items[index], CaseItem):
+                yield item
 
     def _run_window(self, cases: list[Case]) -> None:
         partners = {
@@ -187,6 +236,7 @@ class Bench:
             if not case.cell.is_stock and case.stock.key not in self._selected and case.stock.key not in self._partners
         }
         wanted = {case.key: case for case in cases} | partners
+        self.windows += 1
         results, keys = self._stored(wanted)
         missing = [case for key, case in wanted.items() if key not in results]
         if missing:
@@ -196,6 +246,7 @@ class Bench:
                 results[key] = result if isinstance(result, CaseFailed) else _score(wanted[key], result, cached=False)
         for key in wanted:
             (self._partners if key in partners else self._ready)[key] = results[key]
+        self._done.update(wanted)
 
     def _stored(
         self, wanted: Mapping[CaseKey, Case]
@@ -208,11 +259,17 @@ class Bench:
                 keys[key] = self._store_key(case)
             except DatasetError as error:
                 results[key] = CaseFailed(str(error))  # an image that has gone since the dataset was read
-        if not self.sweep.settings.fresh:
-            found = self.store.get_many(keys.values())
-            results |= {
-                key: _score(wanted[key], found[stored], cached=True) for key, stored in keys.items() if stored in found
-            }
+        # A fresh run still takes from the store what it has put there itself.
+        allowed = [stored for stored in keys.values() if not self.sweep.settings.fresh or stored in self._computed]
+        try:
+            found = self.store.get_many(allowed)
+        except StoreError as error:
+            self._stop(str(error))
+        results |= {
+            key: _score(wanted[key], found[stored], cached=stored not in self._computed)
+            for key, stored in keys.items()
+            if stored in found
+        }
         return results, keys
 
     def _keep(self, window: Sequence[tuple[str, Generation]]) -> None:
@@ -220,7 +277,8 @@ class Bench:
             self.store.put_many(window)
         except StoreError as error:
             # Going on would compute what cannot be kept; what was stored before is safe.
-            pytest.exit(f"vtc: {error}", returncode=pytest.ExitCode.TESTS_FAILED)
+            self._stop(str(error))
+        self._computed.update(key for key, _ in window)
 
     def _compute(self, cases: Sequence[Case]) -> list[Generation | CaseFailed]:
         block = cases[0].block

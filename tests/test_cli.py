@@ -48,7 +48,7 @@ def test_run_compresses(scene: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["run", "--image", "gone.png", "--prompt", "x"], "gone.png"),
         (["run", "--image", "x", "--prompt", "x", "--model", "nope"], "unknown model 'nope'"),
         (["run", "--image", "x", "--prompt", "x", "--ratio", "2"], "outside (0, 1]"),
-        (["run", "--image", "x", "--prompt", "x", "--ratio", "0.5"], "--compressor"),
+        (["run", "--image", "x", "--prompt", "x", "--ratio", "0.5"], "a compressor which"),
         (["fetch", "mmmu"], "unknown dataset 'mmmu': did you mean mmmu_pro"),
     ],
 )

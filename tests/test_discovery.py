@@ -366,8 +366,31 @@ def test_the_source_hash_covers_the_loop_that_compressors_share(
     (compressor,) = resolve(["fps"])
     before = source_hash(compressor)
     (tmp_path / "greedy_selection.py").write_text("# another loop\n")
+    (tmp_path / "compression.py").write_bytes(Path(discovery.__file__).with_name("compression.py").read_bytes())
     monkeypatch.setattr(discovery, "__file__", str(tmp_path / "discovery.py"))
     assert source_hash(compressor) != before
+
+
+def test_the_source_hash_covers_base_classes_and_files_imported_from_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "scores_beside.py").write_text("def score(features):\n    return features.norm(dim=1)\n")
+    (tmp_path / "derived.py").write_text(
+        "from pytest_vtc.compressors.identity import Identity\n"
+        "from scores_beside import score\n"
+        "class Derived(Identity):\n    name = 'derived'\n    description = 'd'\n    rank = staticmethod(score)\n"
+    )
+    (compressor,) = resolve([str(tmp_path / "derived.py")])
+    before = source_hash(compressor)
+    (tmp_path / "scores_beside.py").write_text("def score(features):\n    return -features.norm(dim=1)\n")
+    after_sibling = source_hash(compressor)
+    assert after_sibling != before
+    shipped = Path(sys.modules["pytest_vtc.compressors.identity"].__file__ or "")
+    copy = tmp_path / "identity.py"
+    copy.write_text(shipped.read_text() + "# another version\n")
+    monkeypatch.setattr(sys.modules["pytest_vtc.compressors.identity"], "__file__", str(copy))
+    assert source_hash(compressor) != after_sibling
 
 
 # Installed packages

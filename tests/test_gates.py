@@ -12,8 +12,12 @@ from tests.run_of import HALF, QUARTER, STOCK, run_of
 HYBRID = Cell("tiny", "probes", "divprune_hybrid(alpha=0.3, mode='a:b')", 0.5)
 
 
-def judged(results: Results, *gates: str, complete: bool = True) -> list[tuple[str, str, str]]:
-    verdicts = evaluate([parse_gate(gate) for gate in gates], summarize(results), complete)
+def judged(
+    results: Results, *gates: str, complete: bool = True, samples: int | None = None
+) -> list[tuple[str, str, str]]:
+    """samples: of the sweep, per cell; as many as were selected if not given."""
+    sweep = {cell.id: results.expected[cell.id] if samples is None else samples for cell in results.cells}
+    verdicts = evaluate([parse_gate(gate) for gate in gates], summarize(results), sweep, complete)
     return [(verdict.name, verdict.outcome, verdict.reason) for verdict in verdicts]
 
 
@@ -206,4 +210,11 @@ def test_an_interrupted_run_decides_nothing() -> None:
 
 def test_a_cell_of_which_nothing_was_selected_is_not_decided() -> None:
     results = run_of({STOCK: [1.0] * 2, HALF: []})
-    assert judged(results, "*: max_drop=1")[0][1:] == ("not decided", "none of its cases was selected")
+    verdict = judged(results, "*: max_drop=1", samples=2)[0]
+    assert verdict[1:] == ("not decided", "only 0 of its 2 cases were selected")
+
+
+def test_a_cell_of_which_a_part_was_selected_is_not_decided() -> None:
+    results = run_of({STOCK: [1.0] * 2, HALF: [1.0] * 2})
+    verdict = judged(results, "*: max_drop=1", samples=200)[0]
+    assert verdict[1:] == ("not decided", "only 2 of its 200 cases were selected")

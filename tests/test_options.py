@@ -38,6 +38,9 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             ["--vtc-data=probes", "benchmarks/test_accuracy.py::test_accuracy"],
         ),
         (["--vtc-model", "a", "b", "--", "--vtc-ratios", "x"], ["--vtc-model=a,b", "--", "--vtc-ratios", "x"]),
+        (["--vtc-ratios=0.5", "0.25", "benchmarks/"], ["--vtc-ratios=0.5,0.25", "benchmarks/"]),
+        (["--vtc-data", "probes", "."], ["--vtc-data=probes", "."]),
+        (["--vtc-compressors", "identity", "benchmarks/"], ["--vtc-compressors=identity", "benchmarks/"]),
         (["--vtc-ratios", "half", "benchmarks"], ["--vtc-ratios=half", "benchmarks"]),
         (["--vtc-gate", "*@0.5: max_drop=2", "benchmarks"], ["--vtc-gate", "*@0.5: max_drop=2", "benchmarks"]),
     ],
@@ -61,6 +64,7 @@ def test_a_checkpoint_folder_is_a_model_and_a_folder_of_tests_is_not(in_folder: 
 
 def test_commas_inside_parentheses_belong_to_the_parameters() -> None:
     assert split_list("a, b(x=1,y=(2,3)),c") == ["a", "b(x=1,y=(2,3))", "c"]
+    assert split_list("a(s='x)y'),b") == ["a(s='x)y')", "b"]
 
 
 def test_the_keys_of_a_seed_experiment_are_understood(tmp_path: Path) -> None:

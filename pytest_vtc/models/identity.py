@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from pytest_vtc.cells import Positions
 from pytest_vtc.models.catalogue import ModelLocation
@@ -30,8 +30,7 @@ class ModelIdentity:
     dtype: str
     quantization: str | None
     device: str
-    torch: str
-    transformers: str
+    libraries: dict[str, str]
     default_positions: Positions
 
     def key_parts(self) -> dict[str, Any]:
@@ -50,13 +49,24 @@ def identify(location: ModelLocation, dtype: str, quantization: str | None) -> M
         source=location.source,
         revision=_folder_hash(folder) if folder.is_dir() else str(getattr(config, "_commit_hash", None)),
         model_type=config.model_type,
-        dtype=dtype,
+        dtype=_resolved(dtype, config),
         quantization=quantization,
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        torch=torch.__version__,
-        transformers=transformers.__version__,
+        libraries={name: importlib.metadata.version(name) for name in _libraries(quantization)},
         default_positions=BACKENDS[family].default_positions,
     )
+
+
+def _resolved(dtype: str, config: Any) -> str:
+    """The precision that "auto" comes to: the checkpoint's own on a GPU, float32 on a CPU."""
+    if dtype != "auto":
+        return dtype
+    return str(config.dtype).removeprefix("torch.") if torch.cuda.is_available() else "float32"
+
+
+def _libraries(quantization: str | None) -> list[str]:
+    """Whatever computes: pillow resizes the images, tokenizers reads the prompts."""
+    return ["torch", "transformers", "tokenizers", "pillow", *(["bitsandbytes"] if quantization else [])]
 
 
 def _folder_hash(folder: Path) -> str:

@@ -26,7 +26,8 @@ class Progress:
     10 % of the cases, and in between when there was none for 10 seconds or a twentieth of the time spent so far, so
     that a log of hours has some hundred lines.
 
-    width: columns of the terminal; a longer line is cut, as a wrapped one cannot be rewritten.
+    width: columns of the terminal; a longer line is cut, as a wrapped one cannot be rewritten. started: when the first
+    case began, by `now`, if that was earlier.
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class Progress:
         is_tty: bool,
         now: Callable[[], float] = time.monotonic,
         width: int = 80,
+        started: float | None = None,
     ) -> None:
         self.total = total
         self._stream = stream
         self._is_tty = is_tty
         self._now = now
         self._width = width
-        self._start = now()
+        self._start = now() if started is None else started
         self._correct = self._wrong = 0.0
         self._unscored = self._errors = self._cached = 0
         self._shown_at = self._start if not is_tty else -float("inf")

@@ -24,7 +24,9 @@ Written = tuple[dict[str, Any], list[dict[str, Any]]]
 
 def written(results: Results, folder: Path) -> Written:
     summaries = summarize(results)
-    verdicts = evaluate([parse_gate(gate) for gate in results.gates], summaries, not results.interrupted)
+    verdicts = evaluate(
+        [parse_gate(gate) for gate in results.gates], summaries, results.expected, not results.interrupted
+    )
     summary, samples = write(results, summaries, verdicts, folder)
     lines = samples.read_text(encoding="utf-8").split("\n")
     assert lines.pop() == ""

@@ -23,7 +23,9 @@ FILES = [Path("vtc-results/results.json"), Path("vtc-results/samples.jsonl")]
 
 def shown(results: Results, *gates: str, width: int = 80, colour: bool = False) -> list[str]:
     summaries = summarize(results)
-    verdicts: list[Verdict] = evaluate([parse_gate(gate) for gate in gates], summaries, not results.interrupted)
+    verdicts: list[Verdict] = evaluate(
+        [parse_gate(gate) for gate in gates], summaries, results.expected, not results.interrupted
+    )
     return render(results, summaries, verdicts, FILES, width, colour)
 
 
