@@ -6,6 +6,7 @@ import bisect
 import datetime
 import itertools
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -54,9 +55,9 @@ class Found:
 class Bench:
     """The session's source of measurements: `measure` is called by each item as it runs.
 
-    The first case of a window computes the window: the next cases in run order, of the same model and dataset, up to
-    some hundred cases or a few images. A stock partner that is neither stored nor about to run as an item of its own is
-    computed with them.
+    The first case of a window computes the window: the next cases in the sweep's order, of the same model and dataset,
+    up to some hundred cases or a few images. A stock partner that is not about to run as an item of its own comes with
+    them.
     """
 
     def __init__(self, config: pytest.Config, session: pytest.Session, sweep: Sweep) -> None:
@@ -72,13 +73,14 @@ class Bench:
         self._ready: dict[CaseKey, Measurement | CaseFailed] = {}
         self._partners: dict[CaseKey, Measurement | CaseFailed] = {}
         self._delivered: set[CaseKey] = set()
-        self._done: set[CaseKey] = set()
         self._computed: set[str] = set()
         self._stopped = ""
         self.windows = 0
         """How many windows were computed or looked up: few, whatever order the items run in."""
         self._news = True
         self._order: list[CaseItem] = [item for item in session.items if isinstance(item, CaseItem)]
+        self._remaining = Counter(item.case.key for item in self._order)
+        """Items still to ask for each case: one, or one per test function."""
         distinct = {item.case.key: item.case for item in self._order}
         self._selected = set(distinct)
         self._by_block: dict[int, list[Case]] = {}
@@ -94,6 +96,7 @@ class Bench:
         Raises CaseFailed if the case could not be measured.
         """
         case = item.case
+        self._remaining[case.key] -= 1
         if case.key not in self._ready:
             self._run_window([case, *self._upcoming(case)])
         found = self._ready.pop(case.key)
@@ -214,7 +217,7 @@ class Bench:
             candidates = self._by_block[id(first.block)]
         start = bisect.bisect_right(candidates, first.order, key=lambda case: case.order)
         for case in itertools.chain(candidates[start:], candidates[:start]):
-            if case.key not in self._ready and case.key not in self._done and case.key != first.key:
+            if self._remaining[case.key] and case.key not in self._ready and case.key != first.key:
                 yield case
 
     def _own_queue(self) -> Iterator[CaseItem]:
@@ -246,7 +249,6 @@ class Bench:
                 results[key] = result if isinstance(result, CaseFailed) else _score(wanted[key], result, cached=False)
         for key in wanted:
             (self._partners if key in partners else self._ready)[key] = results[key]
-        self._done.update(wanted)
 
     def _stored(
         self, wanted: Mapping[CaseKey, Case]

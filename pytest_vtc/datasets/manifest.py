@@ -32,7 +32,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -43,6 +42,7 @@ from typing import Any, cast
 from pytest_vtc.datasets.base import DatasetError, ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.scoring import ScoringError, rule
+from pytest_vtc.whole_file import write_whole
 
 VERSION = 1
 DEFAULT_SCORING = "auto"
@@ -118,18 +118,9 @@ def write_manifest(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping
 
     Raises DatasetError if it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    every = itertools.chain([{_HEADER_KEY: VERSION, **header}], rows)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("w", encoding="utf-8", newline="\n") as file:
-                for row in itertools.chain([{_HEADER_KEY: VERSION, **header}], rows):
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in every))
     except OSError as error:
         raise DatasetError(f"{path}: cannot write the manifest ({error.strerror})") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +18,7 @@ from pytest_vtc.results import (
     summarize_categories,
 )
 from pytest_vtc.statistics import Interval
+from pytest_vtc.whole_file import write_whole
 
 SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).with_name("results.schema.json")
@@ -174,19 +174,8 @@ def _finite(value: float | None) -> float | None:
 
 
 def _replace(path: Path, text: Iterable[str]) -> None:
-    """Put a file at `path` by way of a temporary one beside it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # A model can emit half a surrogate pair; backslashreplace writes it as the JSON escape that it needs.
-            with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                file.writelines(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, text)
     except OSError as error:
         raise ReportError(
             f"cannot write {path} ({error.strerror}); the measurements are in the store: make room or choose a folder "
