@@ -267,7 +267,7 @@ def test_a_failed_write_leaves_the_old_files_and_says_so(tmp_path: Path, monkeyp
     def no_space(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pytest_vtc.report.json_report.os.fsync", no_space)
+    monkeypatch.setattr("pytest_vtc.whole_file.os.fsync", no_space)
     with pytest.raises(ReportError, match=r"cannot write .*samples\.jsonl \(No space left on device\).*in the store"):
         written(run_of({STOCK: [1.0]}), tmp_path)
     monkeypatch.undo()
