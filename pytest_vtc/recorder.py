@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_vtc.cells import CaseError, Cell, Measurement
+
 if TYPE_CHECKING:
     from pytest_vtc.gates import Verdict
     from pytest_vtc.report.progress import Progress
@@ -26,8 +28,8 @@ class Recorder:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.rows: dict[tuple[str, str], tuple[int, Any]] = {}
-        self.errors: dict[tuple[str, str], Any] = {}
+        self.rows: dict[tuple[str, str], tuple[int, Measurement]] = {}
+        self.errors: dict[tuple[str, str], CaseError] = {}
         self.facts: dict[str, Any] | None = None
         self.lines: list[str] = []
         self._progress: Progress | None = None
@@ -61,8 +63,6 @@ class Recorder:
             self.facts = facts
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        from pytest_vtc.cells import CaseError, Cell, Measurement
-
         self._learn(getattr(report, "vtc_facts", None))
         for order, data in getattr(report, "vtc", ()):
             measurement = Measurement.from_dict(data)
