@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from pytest_vtc.cells import Positions
@@ -24,6 +23,16 @@ from pytest_vtc.compression import Compressed, CompressionError
 
 class PromptError(ValueError):
     """A prompt cannot be given to this model; the message says why."""
+
+
+_GREEDY = {
+    "do_sample": False,
+    "num_beams": 1,
+    "temperature": None,
+    "top_k": None,
+    "top_p": None,
+    "min_new_tokens": None,
+}
 
 
 @dataclass(frozen=True)
@@ -83,15 +92,7 @@ class Backend(ABC):
         stops = model.generation_config.eos_token_id
         self.stop_ids: tuple[int, ...] = tuple(stops) if isinstance(stops, (list, tuple)) else (int(stops),)
         self.pad_id: int = tokenizer.pad_token_id
-        self.overridden = {
-            key: value
-            for key in ("do_sample", "temperature", "top_k", "top_p", "num_beams", "repetition_penalty")
-            if (value := getattr(model.generation_config, key, None)) is not None
-        }
-        # generate() fills whatever a call leaves out from here, so that the checkpoint's sampling settings must go.
-        model.generation_config = GenerationConfig(
-            do_sample=False, eos_token_id=list(self.stop_ids), pad_token_id=self.pad_id
-        )
+        self.overridden = _make_greedy(model.generation_config, self.pad_id)
 
     # What a family may differ in
 
@@ -285,3 +286,16 @@ class Backend(ABC):
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and length > limit:
             raise PromptError(f"prompt and answer need {length} tokens, the model's context has {limit}")
+
+
+def _make_greedy(config: Any, pad_id: int) -> dict[str, Any]:
+    """Take out of a checkpoint's generation settings what would sample, search or hide an empty answer.
+
+    generate() fills whatever a call leaves out from there. The rest stays: stock and compressed share it. Returns what
+    was replaced.
+    """
+    replaced = {key: old for key in _GREEDY if (old := getattr(config, key, None)) not in (None, _GREEDY[key])}
+    for key, value in _GREEDY.items():
+        setattr(config, key, value)
+    config.pad_token_id = pad_id
+    return replaced
