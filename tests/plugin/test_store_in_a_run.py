@@ -130,7 +130,7 @@ def test_a_run_killed_five_times_ends_like_an_uninterrupted_one(tmp_path: Path) 
     (tmp_path / "test_accuracy.py").write_text(SUITE)
 
     def command(output: str) -> list[str]:
-        options = ["--vtc-n=150", "--vtc-compressors=divprune,identity,random", f"--vtc-output={output}"]
+        options = ["--vtc-n=300", "--vtc-compressors=divprune,identity,random", f"--vtc-output={output}"]
         return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_accuracy.py", *options]
 
     subprocess.run(command("whole"), cwd=tmp_path, check=True, capture_output=True)
@@ -142,7 +142,7 @@ def test_a_run_killed_five_times_ends_like_an_uninterrupted_one(tmp_path: Path) 
         process = subprocess.Popen(command("killed"), cwd=tmp_path, stdout=subprocess.DEVNULL)
         while process.poll() is None and (not store.exists() or store.stat().st_size <= size):
             time.sleep(0.05)
-        time.sleep(moments.uniform(0, 1.0))
+        time.sleep(moments.uniform(0, 0.6))
         assert process.poll() is None, "the run ended before it was killed: make it longer"
         process.send_signal(signal.SIGKILL)
         process.wait()
