@@ -93,24 +93,24 @@ def source_hash(compressor: Any) -> str:
     These are the files of its class and of the classes it derives from, what these files have imported from files
     beside them, and the two of ours that take part in every algorithm.
     """
-    files = {Path(__file__).with_name(name) for name in ("compression.py", "greedy_selection.py")}
-    ours = Path(__file__).resolve().parent
+    files = {Path(__file__).with_name(name).resolve() for name in ("compression.py", "greedy_selection.py")}
     for cls in type(compressor).__mro__:
         module = sys.modules[cls.__module__]
-        source = getattr(module, "__file__", None)
-        if source is None or cls.__module__ in ("abc", "pytest_vtc.compression"):
+        if cls.__module__ in ("abc", "builtins", "pytest_vtc.compression") or not (source := _file(module)):
             continue
-        files.add(Path(source))
+        files.add(source)
         for value in vars(module).values():
-            name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            beside = getattr(sys.modules.get(str(name)), "__file__", None)
-            if beside is not None and Path(beside).resolve().is_relative_to(Path(source).resolve().parent):
-                files.add(Path(beside))
-    digest = hashlib.sha256()
-    # By name, not by path: where a checkout lies changes no algorithm.
-    for file in sorted(files, key=lambda file: (file.name, not file.resolve().is_relative_to(ours))):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+            imported = value if isinstance(value, ModuleType) else sys.modules.get(getattr(value, "__module__", ""))
+            if (beside := _file(imported)) and beside.is_relative_to(source.parent):
+                files.add(beside)
+    # Contents alone, in an order of their own: where a checkout lies changes no algorithm.
+    contents = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    return hashlib.sha256("".join(contents).encode()).hexdigest()[:16]
+
+
+def _file(module: ModuleType | None) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file).resolve()
 
 
 def _resolve_one(spec: str) -> list[Any]:

@@ -108,7 +108,7 @@ class Engine:
             torch.cuda.empty_cache()
             if len(rows) == 1:
                 return [_failed("out of GPU memory with this case alone in a batch", error)]
-            half = max(1, len(rows) // 2)
+            half = len(rows) // 2
             if half < self.batch_size:
                 warnings.warn(f"out of GPU memory with {len(rows)} rows: going on with {half}", stacklevel=2)
                 self.batch_size = half
@@ -185,14 +185,12 @@ class _Window:
         except DatasetError as error:
             return _failed(None, error)
         try:
-            encoded = _Encoded(image, self.backend.encode(image))
-            if not torch.isfinite(encoded.tokens.features).all():
-                raise CaseFailed(f"{source}: the vision side gave NaN or infinity; try another --vtc-dtype")
-            return encoded
-        except CaseFailed as failed:
-            return failed
+            tokens = self.backend.encode(image)
         except Exception as error:  # noqa: BLE001  Processors reject odd images in many ways: that image's cases fail.
             return _failed(f"{source} ({image.width}x{image.height}) does not go through the vision side", error)
+        if not torch.isfinite(tokens.features).all():
+            return CaseFailed(f"{source}: the vision side gave NaN or infinity; try another --vtc-dtype")
+        return _Encoded(image, tokens)
 
     def _compress(
         self, job: Job, compressor: Compressor, source: ImageSource, encoded: _Encoded, n_target: int

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pytest_vtc.discovery import source_hash
 from pytest_vtc.results import CompressorInfo, DatasetInfo, Git, Hardware, Manifest, ModelInfo, Run
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def describe_run(bench: Bench) -> Manifest:
             "n": len(block.data.samples),
             "size": block.data.size,
             "scoring": block.data.scoring,
-            "max_new_tokens": settings.max_new_tokens or block.data.max_new_tokens,
+            "max_new_tokens": block.max_new_tokens,
             "fingerprint": block.data.fingerprint(),
         }
         for block in sweep.blocks
@@ -50,7 +49,7 @@ def describe_run(bench: Bench) -> Manifest:
         spec: {
             "name": c.name,
             "parameters": c.parameters,
-            "source_hash": source_hash(c),
+            "source_hash": bench.source_hashes[spec],
             "reference": c.reference,
             "exact": c.exact,
         }

@@ -19,11 +19,12 @@ DEFAULT_DATA = ("mmmu_pro",)
 
 @dataclass(frozen=True)
 class Block:
-    """Everything on one model and one dataset: the cells, stock first, and their common samples."""
+    """Everything on one model and one dataset: the cells, stock first, their common samples, the longest answer."""
 
     model: ModelLocation
     data: SampleSet
     cells: tuple[Cell, ...]
+    max_new_tokens: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def build_sweep(settings: Settings) -> Sweep:
                 opened[spec] = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
             data = opened[spec]
             cells = [Cell(location.label, data.name), *(Cell(location.label, data.name, *v) for v in variants)]
-            blocks.append(Block(location, data, tuple(cells)))
+            blocks.append(Block(location, data, tuple(cells), settings.max_new_tokens or data.max_new_tokens))
     names = {spec: data.name for spec, data in opened.items()}
     if len(set(names.values())) < len(names):
         raise OptionError(f"--vtc-data: two datasets have one name: {', '.join(names)}; rename one manifest")

@@ -68,8 +68,11 @@ class Bench:
             block.model.label: identify(block.model, sweep.settings.dtype, sweep.settings.quantization)
             for block in sweep.blocks
         }
+        # Once, at the start: a file that is edited during the run is not what this run imported.
+        self.source_hashes = {spec: source_hash(compressor) for spec, compressor in sweep.compressors.items()}
         self.loaded: dict[str, LoadedModel] = {}
-        self._loaded: tuple[str, Engine] | None = None
+        self._engine: tuple[str, Engine] | None = None
+        self._is_worker = hasattr(config, "workerinput")
         self._ready: dict[CaseKey, Measurement | CaseFailed] = {}
         self._partners: dict[CaseKey, Measurement | CaseFailed] = {}
         self._delivered: set[CaseKey] = set()
@@ -116,10 +119,10 @@ class Bench:
 
         Ends the session if the model cannot be loaded or its compressed path is not the stock model.
         """
-        if self._loaded is None or self._loaded[0] != model.label:
-            self._loaded = None  # frees the previous model before the next one is loaded
-            self._loaded = (model.label, self._load(model))
-        return self._loaded[1]
+        if self._engine is None or self._engine[0] != model.label:
+            self._engine = None  # frees the previous model before the next one is loaded
+            self._engine = (model.label, self._load(model))
+        return self._engine[1]
 
     def _load(self, model: ModelLocation) -> Engine:
         settings = self.sweep.settings
@@ -153,7 +156,7 @@ class Bench:
 
     def _stop(self, message: str) -> NoReturn:
         """End the session: nothing that is left of it could be measured."""
-        if not hasattr(self.config, "workerinput"):
+        if not self._is_worker:
             pytest.exit(f"vtc: {message}", returncode=pytest.ExitCode.TESTS_FAILED)
         # A worker that exits is taken for one that crashed: it fails its case with the reason, and takes no more.
         self._stopped = message
@@ -210,7 +213,7 @@ class Bench:
             yield case
 
     def _pending(self, first: Case) -> Iterator[Case]:
-        if hasattr(self.config, "workerinput"):
+        if self._is_worker:
             own = sorted((item.case for item in self._own_queue()), key=lambda case: case.order)
             candidates = [case for case in own if case.block is first.block]
         else:
@@ -292,8 +295,7 @@ class Bench:
             )
             for case in cases
         ]
-        limit = self.sweep.settings.max_new_tokens or block.data.max_new_tokens
-        return self.engine(block.model).run(jobs, limit)
+        return self.engine(block.model).run(jobs, block.max_new_tokens)
 
     # Keys
 
@@ -309,13 +311,13 @@ class Bench:
             "engine": ENGINE_VERSION,
             "model": identity.key_parts(),
             "positions": settings.positions or identity.default_positions,
-            "max_new_tokens": settings.max_new_tokens or block.data.max_new_tokens,
+            "max_new_tokens": block.max_new_tokens,
         }
         if cell.compressor is not None:
             compressor = self.sweep.compressors[cell.compressor]
             parts["compressor"] = {
                 "name": compressor.name,
-                "source": source_hash(compressor),
+                "source": self.source_hashes[cell.compressor],
                 "parameters": {name: repr(value) for name, value in compressor.parameters.items()},
                 "ratio": cell.ratio,
                 "seed": settings.seed,
