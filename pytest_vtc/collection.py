@@ -6,8 +6,7 @@ specification costs several times as much to make and to keep.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,34 +16,8 @@ import pytest
 from _pytest.fixtures import TopRequest
 from _pytest.python import FunctionDefinition
 
-from pytest_vtc.cells import Cell
-from pytest_vtc.datasets.base import Sample
 from pytest_vtc.engine import CaseFailed
-from pytest_vtc.sweep import Block, Sweep
-
-
-@dataclass(frozen=True)
-class Case:
-    """One sample in one cell. `block` gives what is common to all cases of a model and a dataset."""
-
-    block: Block
-    cell: Cell
-    sample: Sample
-    order: int
-    """Place in the whole sweep: what results are sorted by, whatever order the cases ran in."""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.cell.id, self.sample.id
-
-    @property
-    def id(self) -> str:
-        return f"{self.cell.id}/{self.sample.id}"
-
-    @property
-    def stock(self) -> Case:
-        """The same sample in the stock cell."""
-        return Case(self.block, self.cell.stock, self.sample, self.order - self.block.cells.index(self.cell))
+from pytest_vtc.sweep import Case, Sweep
 
 
 def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[CaseItem]:
@@ -55,19 +28,14 @@ def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[C
             f"{name} takes vtc_case and is parametrized; give the sweep by options (or loop inside the test)"
         )
     test = _Test(definition)
-    return [CaseItem.from_parent(collector, name=name, test=test, case=case) for case in cases(sweep)]
-
-
-def cases(sweep: Sweep) -> Iterator[Case]:
-    grid = ((b, sample, cell) for b in sweep.blocks for sample in b.data.samples for cell in b.cells)
-    for order, (block, sample, cell) in enumerate(grid):
-        yield Case(block, cell, sample, order)
+    cases = (Case(block, order) for block in sweep.blocks for order in range(block.start, block.stop))
+    return [CaseItem.from_parent(collector, name=name, test=test, case=case) for case in cases]
 
 
 def describe_partners(items: Sequence[pytest.Item]) -> list[str]:
     """A header line on the stock partners that come along with what was selected, if any do."""
-    selected = {item.case.key: item.case for item in items if isinstance(item, CaseItem)}
-    partners = {case.stock.key for case in selected.values()} - set(selected)
+    selected = {item.case.order: item.case for item in items if isinstance(item, CaseItem)}
+    partners = {case.stock.order for case in selected.values()} - set(selected)
     if not partners:
         return []
     come = "partner comes" if len(partners) == 1 else "partners come"

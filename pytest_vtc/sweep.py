@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_vtc import discovery
 from pytest_vtc.cells import Cell
-from pytest_vtc.datasets.base import SampleSet
+from pytest_vtc.datasets.base import Sample, SampleSet
 from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
 from pytest_vtc.gates import Gate, parse_gate, unmatched
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
@@ -19,12 +20,50 @@ DEFAULT_DATA = ("mmmu_pro",)
 
 @dataclass(frozen=True)
 class Block:
-    """Everything on one model and one dataset: the cells, stock first, their common samples, the longest answer."""
+    """Everything on one model and one dataset: the cells, stock first, their common samples, the longest answer.
+
+    start: order of its first case. Its cases are sample-major: all cells of the first sample, then of the second.
+    """
 
     model: ModelLocation
     data: SampleSet
     cells: tuple[Cell, ...]
     max_new_tokens: int
+    start: int = 0
+
+    @property
+    def stop(self) -> int:
+        """One past the order of its last case."""
+        return self.start + len(self.cells) * len(self.data.samples)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sample in one cell, by its place in the whole sweep: what a run's items, windows and results are keyed by.
+
+    order: by it results are sorted, whatever order the cases ran in.
+    """
+
+    __slots__ = ("block", "order")
+    block: Block
+    order: int
+
+    @property
+    def cell(self) -> Cell:
+        return self.block.cells[(self.order - self.block.start) % len(self.block.cells)]
+
+    @property
+    def sample(self) -> Sample:
+        return self.block.data.samples[(self.order - self.block.start) // len(self.block.cells)]
+
+    @property
+    def id(self) -> str:
+        return f"{self.cell.id}/{self.sample.id}"
+
+    @property
+    def stock(self) -> Case:
+        """The same sample in the stock cell."""
+        return Case(self.block, self.order - (self.order - self.block.start) % len(self.block.cells))
 
 
 @dataclass(frozen=True)
@@ -39,6 +78,14 @@ class Sweep:
     @property
     def cells(self) -> list[Cell]:
         return [cell for block in self.blocks for cell in block.cells]
+
+    @property
+    def n_cases(self) -> int:
+        return self.blocks[-1].stop
+
+    def case(self, order: int) -> Case:
+        """The case at a place in the sweep, 0 <= order < n_cases."""
+        return Case(self.blocks[bisect.bisect_right(self.blocks, order, key=lambda b: b.start) - 1], order)
 
     def describe(self) -> list[str]:
         """Lines for the header of a run."""
@@ -72,7 +119,8 @@ def build_sweep(settings: Settings) -> Sweep:
                 opened[spec] = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
             data = opened[spec]
             cells = [Cell(location.label, data.name), *(Cell(location.label, data.name, *v) for v in variants)]
-            blocks.append(Block(location, data, tuple(cells), settings.max_new_tokens or data.max_new_tokens))
+            longest = settings.max_new_tokens or data.max_new_tokens
+            blocks.append(Block(location, data, tuple(cells), longest, blocks[-1].stop if blocks else 0))
     names = {spec: data.name for spec, data in opened.items()}
     if len(set(names.values())) < len(names):
         raise OptionError(f"--vtc-data: two datasets have one name: {', '.join(names)}; rename one manifest")

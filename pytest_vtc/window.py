@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_vtc.cells import Cell, Generation, Measurement
-from pytest_vtc.collection import Case, CaseItem
+from pytest_vtc.collection import CaseItem
 from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.discovery import source_hash
 from pytest_vtc.engine import CaseFailed, Engine, Job
@@ -26,10 +26,7 @@ from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
 from pytest_vtc.scoring import rule
 from pytest_vtc.store import Store, StoreError, case_key
-from pytest_vtc.sweep import Block, Sweep
-
-CaseKey = tuple[str, str]
-"""Cell id and sample id."""
+from pytest_vtc.sweep import Block, Case, Sweep
 
 ENGINE_VERSION = 1
 """Part of every key: raised when the engine or a backend changes what a case can answer."""
@@ -73,18 +70,18 @@ class Bench:
         self.loaded: dict[str, LoadedModel] = {}
         self._engine: tuple[str, Engine] | None = None
         self._is_worker = hasattr(config, "workerinput")
-        self._ready: dict[CaseKey, Measurement | CaseFailed] = {}
-        self._partners: dict[CaseKey, Measurement | CaseFailed] = {}
-        self._delivered: set[CaseKey] = set()
+        self._ready: dict[int, Measurement | CaseFailed] = {}
+        self._partners: dict[int, Measurement | CaseFailed] = {}
+        self._delivered: set[int] = set()
         self._computed: set[str] = set()
         self._stopped = ""
         self.windows = 0
         """How many windows were computed or looked up: few, whatever order the items run in."""
         self._news = True
         self._order: list[CaseItem] = [item for item in session.items if isinstance(item, CaseItem)]
-        self._remaining = Counter(item.case.key for item in self._order)
+        self._remaining = Counter(item.case.order for item in self._order)
         """Items still to ask for each case: one, or one per test function."""
-        distinct = {item.case.key: item.case for item in self._order}
+        distinct = {item.case.order: item.case for item in self._order}
         self._selected = set(distinct)
         self._by_block: dict[int, list[Case]] = {}
         for case in sorted(distinct.values(), key=lambda case: case.order):
@@ -99,18 +96,18 @@ class Bench:
         Raises CaseFailed if the case could not be measured.
         """
         case = item.case
-        self._remaining[case.key] -= 1
-        if case.key not in self._ready:
+        self._remaining[case.order] -= 1
+        if case.order not in self._ready:
             self._run_window([case, *self._upcoming(case)])
-        found = self._ready.pop(case.key)
+        found = self._ready.pop(case.order)
         if isinstance(found, CaseFailed):
             raise found
         rows = [(case.order, found)]
-        partner = None if case.cell.is_stock else self._partners.get(case.stock.key)
+        partner = None if case.cell.is_stock else self._partners.get(case.stock.order)
         if isinstance(partner, CaseFailed):
             return Found(rows, PartnerFailed(f"measured, but its stock partner could not be: {partner}"))
-        if partner is not None and case.stock.key not in self._delivered:
-            self._delivered.add(case.stock.key)
+        if partner is not None and case.stock.order not in self._delivered:
+            self._delivered.add(case.stock.order)
             rows.append((case.stock.order, partner))
         return Found(rows, None)
 
@@ -220,7 +217,7 @@ class Bench:
             candidates = self._by_block[id(first.block)]
         start = bisect.bisect_right(candidates, first.order, key=lambda case: case.order)
         for case in itertools.chain(candidates[start:], candidates[:start]):
-            if self._remaining[case.key] and case.key not in self._ready and case.key != first.key:
+            if self._remaining[case.order] and case.order not in self._ready and case.order != first.order:
                 yield case
 
     def _own_queue(self) -> Iterator[CaseItem]:
@@ -237,28 +234,28 @@ class Bench:
 
     def _run_window(self, cases: list[Case]) -> None:
         partners = {
-            case.stock.key: case.stock
+            case.stock.order: case.stock
             for case in cases
-            if not case.cell.is_stock and case.stock.key not in self._selected and case.stock.key not in self._partners
+            if not case.cell.is_stock
+            and case.stock.order not in self._selected
+            and case.stock.order not in self._partners
         }
-        wanted = {case.key: case for case in cases} | partners
+        wanted = {case.order: case for case in cases} | partners
         self.windows += 1
         results, keys = self._stored(wanted)
         missing = [case for key, case in wanted.items() if key not in results]
         if missing:
-            computed = dict(zip((case.key for case in missing), self._compute(missing), strict=True))
+            computed = dict(zip((case.order for case in missing), self._compute(missing), strict=True))
             self._keep([(keys[key], result) for key, result in computed.items() if isinstance(result, Generation)])
             for key, result in computed.items():
                 results[key] = result if isinstance(result, CaseFailed) else _score(wanted[key], result, cached=False)
         for key in wanted:
             (self._partners if key in partners else self._ready)[key] = results[key]
 
-    def _stored(
-        self, wanted: Mapping[CaseKey, Case]
-    ) -> tuple[dict[CaseKey, Measurement | CaseFailed], dict[CaseKey, str]]:
+    def _stored(self, wanted: Mapping[int, Case]) -> tuple[dict[int, Measurement | CaseFailed], dict[int, str]]:
         """What the store answers of `wanted`, and the store keys of the others."""
-        results: dict[CaseKey, Measurement | CaseFailed] = {}
-        keys: dict[CaseKey, str] = {}
+        results: dict[int, Measurement | CaseFailed] = {}
+        keys: dict[int, str] = {}
         for key, case in wanted.items():
             try:
                 keys[key] = self._store_key(case)
