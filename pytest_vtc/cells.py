@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 Positions = Literal["original", "compact"]
 
+AnswerMode = Literal["generate", "letters"]
+"""How answers come about: the model writes them, or the likeliest option letter is taken from one forward pass."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -112,3 +115,14 @@ class CaseError:
     cell: Cell
     sample: str
     message: str
+
+
+class CaseFailed(RuntimeError):  # noqa: N818  (an outcome, told apart from the errors that cause it)
+    """A case could not be measured; the message says why."""
+
+    @classmethod
+    def because(cls, error: Exception, what: str | None = None) -> CaseFailed:
+        """With the message of `error`, after `what` failed if that needs saying."""
+        failed = cls(str(error) if what is None else f"{what}: {type(error).__name__}: {error}")
+        failed.__cause__ = error
+        return failed

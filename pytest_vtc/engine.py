@@ -1,16 +1,15 @@
 """Encode, compress, generate: computes a window of cases together. The heart of the tool; knows nothing of pytest.
 
 The vision side runs once per image and is shared by all cells of the window; a compressor that does not read the
-question runs once per image and ratio. What is left, one row per case, goes through the language model in left-padded
-batches of rows of similar length.
+question runs once per image, and one that ranks tokens once for all ratios. What all questions on a compressed image
+have in common goes through the language model once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pytest_vtc.cells import Generation, Positions
+from pytest_vtc.answering import answer_rows
+from pytest_vtc.batching import Appetite, BatchLimits
+from pytest_vtc.cells import AnswerMode, CaseFailed, Generation, Positions
 from pytest_vtc.compression import (
     CONTEXT_NAMES,
     Compressed,
@@ -27,15 +28,12 @@ from pytest_vtc.compression import (
     budget,
     run_compressor,
 )
-from pytest_vtc.datasets.base import DatasetError, ImageSource, Sample
-from pytest_vtc.models.backend import Backend, Output, PromptError, Row, VisionTokens
+from pytest_vtc.datasets.base import ImageSource, Sample
+from pytest_vtc.models.backend import Backend, Prefix, PromptError, Row, VisionTokens
+from pytest_vtc.models.decoding import Output
+from pytest_vtc.vision import ImagesAhead, Opened
 
-_DEFAULT_BATCH = 64
 _PROVIDED = frozenset({"hidden", "text", "image", "encode"})
-
-
-class CaseFailed(RuntimeError):  # noqa: N818  (an outcome, told apart from the errors that cause it)
-    """A case could not be measured; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +45,11 @@ class Job:
     ratio: float
 
 
-@dataclass
-class _Encoded:
-    image: Image.Image
-    tokens: VisionTokens
-
-
 class Engine:
     """Runs jobs on one loaded model.
 
-    batch_size: rows per call of the language model; None lets the engine choose. positions None: the family's default.
+    batch_size: rows per call of the language model; None: by memory and length. positions None: the family's default.
+    answers: `letters` answers multiple-choice samples by their likeliest letter; one without options fails.
     """
 
     def __init__(
@@ -66,72 +59,66 @@ class Engine:
         positions: Positions | None = None,
         batch_size: int | None = None,
         seed: int = 42,
+        answers: AnswerMode = "generate",
     ) -> None:
-        self.backend = backend
+        self.backend, self.answers = backend, answers
         self.positions: Positions = positions or backend.default_positions
-        self.batch_size = batch_size or _DEFAULT_BATCH
         self.seed = seed
+        self.limits = BatchLimits(batch_size, Appetite.of(backend.model), backend.device)
+        self.images = ImagesAhead(backend)
 
-    def run(self, jobs: Sequence[Job], max_new_tokens: int) -> list[Generation | CaseFailed]:
-        """Compute jobs together; one result per job, in order. A job that fails takes no other with it."""
+    def run(
+        self, jobs: Sequence[Job], max_new_tokens: int, upcoming: Iterable[ImageSource] = ()
+    ) -> list[Generation | CaseFailed]:
+        """Compute jobs together; one result per job, in order. A job that fails takes no other with it.
+
+        upcoming: images of the jobs that will follow, in order; some are opened while the model computes.
+        """
         started = time.perf_counter()
-        window = _Window(self)
+        window = _Window(self, jobs)
+        window.encode(upcoming)
+        window.compress()
         prepared = [window.prepare(job) for job in jobs]
-        rows = [(i, p.row) for i, p in enumerate(prepared) if isinstance(p, _Prepared)]
-        # Rows of like length share a batch: little padding. Ties keep the order of the jobs.
-        rows.sort(key=lambda item: len(item[1]))
-        outputs: dict[int, Output | CaseFailed] = {}
-        start = 0
-        while start < len(rows):
-            chunk = rows[start : start + self.batch_size]
-            start += len(chunk)
-            for (i, _), output in zip(chunk, self._generate([row for _, row in chunk], max_new_tokens), strict=True):
-                outputs[i] = output
-        seconds = (time.perf_counter() - started) / max(1, len(jobs))
+        rows = [item.row for item in prepared if isinstance(item, _Prepared)]
+        outputs = iter(answer_rows(self.backend, self.limits, rows, max_new_tokens))
+        seconds = time.perf_counter() - started
+        self.limits.learn(len(rows), sum(map(len, rows)), seconds, *window.size())
+        share = seconds / max(1, len(jobs))
+        texts: dict[tuple[int, ...], str] = {}
         results: list[Generation | CaseFailed] = []
-        for i, item in enumerate(prepared):
-            output = outputs.get(i)
-            if isinstance(item, CaseFailed):
-                results.append(item)
-            elif isinstance(output, Output):
-                results.append(item.generation(self.backend.answer(output), output, self.positions, seconds))
-            else:
-                assert output is not None
-                results.append(output)
+        for item in prepared:
+            output = item if isinstance(item, CaseFailed) else next(outputs)
+            if isinstance(item, CaseFailed) or isinstance(output, CaseFailed):
+                results.append(output)  # type: ignore[arg-type]
+                continue
+            key = tuple(output.token_ids)
+            if key not in texts:
+                texts[key] = self.backend.answer(output)
+            results.append(item.generation(texts[key], output, self.positions, share))
         return results
 
-    def _generate(self, rows: list[Row], max_new_tokens: int) -> list[Output | CaseFailed]:
-        """One batch; a batch that fails is halved until only the bad row is left."""
-        try:
-            return list(self.backend.generate(rows, max_new_tokens))
-        except torch.cuda.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            if len(rows) == 1:
-                return [_failed("out of GPU memory with this case alone in a batch", error)]
-            half = len(rows) // 2
-            if half < self.batch_size:
-                warnings.warn(f"out of GPU memory with {len(rows)} rows: going on with {half}", stacklevel=2)
-                self.batch_size = half
-        except Exception as error:  # noqa: BLE001  Whatever the model raises on one row is that case's result.
-            if len(rows) == 1:
-                return [_failed("the model failed on this case", error)]
-            half = len(rows) // 2
-        return self._generate(rows[:half], max_new_tokens) + self._generate(rows[half:], max_new_tokens)
+
+@dataclass(frozen=True)
+class _Variant:
+    """The images of a sample as one compressor and ratio leave them. key: equal for equal tokens."""
+
+    kept: list[Compressed | None]
+    n_tokens: int
+    n_asked: int
+    key: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class _Prepared:
     row: Row
-    n_tokens: int
-    n_asked: int
-    n_kept: int
+    variant: _Variant
 
     def generation(self, answer: str, output: Output, positions: Positions, seconds: float) -> Generation:
         return Generation(
             answer=answer,
-            n_tokens=self.n_tokens,
-            n_asked=self.n_asked,
-            n_kept=self.n_kept,
+            n_tokens=self.variant.n_tokens,
+            n_asked=self.variant.n_asked,
+            n_kept=sum(len(features) for features in self.row.features),
             n_generated=len(output.token_ids),
             positions=positions,
             truncated=output.truncated,
@@ -139,74 +126,86 @@ class _Prepared:
         )
 
 
-class _Window:
-    """What the cases of one window share: opened and encoded images, compressed tokens, prompts."""
+@dataclass(frozen=True)
+class _Encoded:
+    """One image in a window. image: None if no compressor of the window looks at pixels."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.backend = engine, engine.backend
+    image: Image.Image | None
+    tokens: VisionTokens
+
+
+class _Window:
+    """What the cases of one window share: encoded images, compressed tokens, prompts, prefixes."""
+
+    def __init__(self, engine: Engine, jobs: Sequence[Job]) -> None:
+        self.engine, self.backend, self.jobs = engine, engine.backend, jobs
         self._encoded: dict[ImageSource, _Encoded | CaseFailed] = {}
         self._compressed: dict[tuple[Any, ...], Compressed | CaseFailed] = {}
-        self._prompts: dict[tuple[str, int], list[int]] = {}
+        self._variants: dict[tuple[Any, ...], _Variant | CaseFailed] = {}
+        self._prompts: dict[tuple[str, int], tuple[list[int], list[int]] | CaseFailed] = {}
+        self._prefixes: dict[tuple[Any, ...], Prefix] = {}
 
-    def prepare(self, job: Job) -> _Prepared | CaseFailed:
+    # Vision
+
+    def encode(self, upcoming: Iterable[ImageSource]) -> None:
+        """Take every image of the window through the vision side, then begin to open those that will follow."""
+        ahead = self.engine.images
+        sources = list(dict.fromkeys(source for job in self.jobs for source in job.sample.images))
+        ahead.keep_only(set(sources))
+        keep_pixels = any(job.compressor and job.compressor.needs & {"image", "encode"} for job in self.jobs)
+        for i, source in enumerate(sources):
+            ahead.begin(sources[i:])
+            opened = ahead.take(source)
+            self._encoded[source] = (
+                opened if isinstance(opened, CaseFailed) else self._encode(source, opened, keep_pixels)
+            )
+        ahead.begin(upcoming)
+
+    def _encode(self, source: ImageSource, opened: Opened, keep_pixels: bool) -> _Encoded | CaseFailed:
         try:
-            encoded = [self._encode(source) for source in job.sample.images]
-            images = [e.tokens for e in encoded]
-            asked = [len(t) if job.compressor is None else budget(len(t), job.ratio) for t in images]
-            kept = [
-                None if job.compressor is None else self._compress(job, job.compressor, source, e, n)
-                for source, e, n in zip(job.sample.images, encoded, asked, strict=True)
-            ]
-            row = self.backend.row(self._prompt(job.sample), images, kept, self.engine.positions)
-        except CaseFailed as failed:
-            return failed
-        except (CompressionError, PromptError) as error:
-            return _failed(None, error)
-        n_kept = sum(len(features) for features in row.features)
-        return _Prepared(row, sum(len(t) for t in images), sum(asked), n_kept)
-
-    def _prompt(self, sample: Sample) -> list[int]:
-        key = (sample.prompt, len(sample.images))
-        if key not in self._prompts:
-            self._prompts[key] = self.backend.prompt_ids(*key)
-        return self._prompts[key]
-
-    def _encode(self, source: ImageSource) -> _Encoded:
-        if source not in self._encoded:
-            self._encoded[source] = self._open_and_encode(source)
-        found = self._encoded[source]
-        if isinstance(found, CaseFailed):
-            raise found
-        return found
-
-    def _open_and_encode(self, source: ImageSource) -> _Encoded | CaseFailed:
-        try:
-            image = source.open()
-        except DatasetError as error:
-            return _failed(None, error)
-        try:
-            tokens = self.backend.encode(image)
-        except Exception as error:  # noqa: BLE001  Processors reject odd images in many ways: that image's cases fail.
-            return _failed(f"{source} ({image.width}x{image.height}) does not go through the vision side", error)
+            tokens = self.backend.encode_processed(opened.processed)
+        except Exception as error:  # noqa: BLE001  One image that the model fails on must not end the run.
+            size = f"{opened.image.width}x{opened.image.height}"
+            return CaseFailed.because(error, f"{source} ({size}) does not go through the vision side")
         if not torch.isfinite(tokens.features).all():
             return CaseFailed(f"{source}: the vision side gave NaN or infinity; try another --vtc-dtype")
-        return _Encoded(image, tokens)
+        return _Encoded(opened.image if keep_pixels else None, tokens)
 
-    def _compress(
-        self, job: Job, compressor: Compressor, source: ImageSource, encoded: _Encoded, n_target: int
-    ) -> Compressed:
-        reads_text = job.sample.prompt if "text" in compressor.needs else None
-        key = (source, compressor.spec, n_target, reads_text)
-        if key not in self._compressed:
-            try:
-                context = self._context(compressor, source, encoded, job.sample.prompt)
-                self._compressed[key] = run_compressor(compressor, encoded.tokens.features, n_target, context)
-            except CompressionError as error:
-                self._compressed[key] = _failed(None, error)
-        found = self._compressed[key]
-        if isinstance(found, CaseFailed):
-            raise found
-        return found
+    def size(self) -> tuple[int, int]:
+        """Bytes of all images' features, and how many images there are."""
+        tokens = [e.tokens for e in self._encoded.values() if isinstance(e, _Encoded)]
+        return sum(t.features.nbytes + t.hidden.nbytes for t in tokens), len(tokens)
+
+    # Compression
+
+    def compress(self) -> None:
+        """Run every compressor on every image it is needed for."""
+        wanted: dict[tuple[Any, ...], tuple[Compressor, _Encoded, str, set[int]]] = {}
+        for job in self.jobs:
+            if job.compressor is None:
+                continue
+            for source in job.sample.images:
+                encoded = self._encoded[source]
+                if isinstance(encoded, _Encoded):
+                    key = self._image_key(job, job.compressor, source)
+                    entry = wanted.setdefault(key, (job.compressor, encoded, job.sample.prompt, set()))
+                    entry[3].add(budget(len(encoded.tokens), job.ratio))
+        for key, (compressor, encoded, prompt, budgets) in wanted.items():
+            for n_target in sorted(budgets):
+                self._compressed[(*key, n_target)] = self._run(compressor, key[0], encoded, prompt, n_target)
+
+    def _run(
+        self, compressor: Compressor, source: ImageSource, encoded: _Encoded, prompt: str, n_target: int
+    ) -> Compressed | CaseFailed:
+        try:
+            context = self._context(compressor, source, encoded, prompt)
+            return run_compressor(compressor, encoded.tokens.features, n_target, context)
+        except CompressionError as error:
+            return CaseFailed.because(error)
+
+    @staticmethod
+    def _image_key(job: Job, compressor: Compressor, source: ImageSource) -> tuple[Any, ...]:
+        return source, compressor.spec, job.sample.prompt if "text" in compressor.needs else None
 
     def _context(self, compressor: Compressor, source: ImageSource, encoded: _Encoded, prompt: str) -> dict[str, Any]:
         check_supported(compressor)
@@ -226,8 +225,83 @@ class _Window:
         }
         return context | {name: costly[name]() for name in compressor.needs}
 
-    def _encoder(self, image: Image.Image) -> Callable[[int, int], Tensor]:
+    def _encoder(self, image: Image.Image | None) -> Callable[[int, int], Tensor]:
+        assert image is not None
         return lambda rows, columns: self.backend.encode_resized(image, rows, columns)
+
+    # Rows
+
+    def prepare(self, job: Job) -> _Prepared | CaseFailed:
+        """The row of a job; jobs with equal tokens and equal beginnings share its prefix."""
+        variant, prompt = self._variant(job), self._prompt(job.sample)
+        for item in (variant, prompt):
+            if isinstance(item, CaseFailed):
+                return item
+        assert isinstance(variant, _Variant)
+        assert isinstance(prompt, tuple)
+        head, suffix = prompt
+        key = (*variant.key, tuple(head))
+        if key not in self._prefixes:
+            images = [self._tokens(source) for source in job.sample.images]
+            try:
+                self._prefixes[key] = self.backend.prefix(head, images, variant.kept, self.engine.positions)
+            except CompressionError as error:
+                return CaseFailed.because(error)
+        by_letter = self.engine.answers == "letters"
+        if by_letter and not job.sample.options:
+            return CaseFailed("the sample has no options, so it cannot be answered by letters")
+        return _Prepared(Row(self._prefixes[key], suffix, len(job.sample.options) if by_letter else 0), variant)
+
+    def _tokens(self, source: ImageSource) -> VisionTokens:
+        encoded = self._encoded[source]
+        assert isinstance(encoded, _Encoded)
+        return encoded.tokens
+
+    def _variant(self, job: Job) -> _Variant | CaseFailed:
+        compressor, sources = job.compressor, job.sample.images
+        text = job.sample.prompt if compressor is not None and "text" in compressor.needs else None
+        key = (sources, None if compressor is None else compressor.spec, job.ratio, text)
+        if key not in self._variants:
+            self._variants[key] = self._make_variant(job, sources, compressor)
+        return self._variants[key]
+
+    def _make_variant(
+        self, job: Job, sources: tuple[ImageSource, ...], compressor: Compressor | None
+    ) -> _Variant | CaseFailed:
+        kept: list[Compressed | None] = []
+        n_tokens = n_asked = 0
+        for source in sources:
+            encoded = self._encoded[source]
+            if isinstance(encoded, CaseFailed):
+                return encoded
+            n_tokens += len(encoded.tokens)
+            if compressor is None:
+                kept.append(None)
+                n_asked += len(encoded.tokens)
+                continue
+            n_target = budget(len(encoded.tokens), job.ratio)
+            compressed = self._compressed[(*self._image_key(job, compressor, source), n_target)]
+            if isinstance(compressed, CaseFailed):
+                return compressed
+            kept.append(compressed)
+            n_asked += n_target
+        return _Variant(kept, n_tokens, n_asked, (sources, *map(_content, kept)))
+
+    def _prompt(self, sample: Sample) -> tuple[list[int], list[int]] | CaseFailed:
+        key = (sample.prompt, len(sample.images))
+        if key not in self._prompts:
+            try:
+                self._prompts[key] = self.backend.split_prompt(self.backend.prompt_ids(*key))
+            except PromptError as error:
+                self._prompts[key] = CaseFailed.because(error)
+        return self._prompts[key]
+
+
+def _content(kept: Compressed | None) -> Any:
+    """Equal for results that are the same tokens of the same image; selections of different methods may be."""
+    if kept is None or kept.indices is None:
+        return kept if kept is None else id(kept)
+    return kept.indices.numpy().tobytes()
 
 
 def check_supported(compressor: Compressor) -> None:
@@ -245,10 +319,3 @@ def check_supported(compressor: Compressor) -> None:
 def _generator(seed: int, image: str) -> torch.Generator:
     digest = hashlib.sha256(f"{seed}:{image}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def _failed(what: str | None, error: Exception) -> CaseFailed:
-    message = str(error) if what is None else f"{what}: {type(error).__name__}: {error}"
-    failed = CaseFailed(message)
-    failed.__cause__ = error
-    return failed

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 import pytest
 
-from pytest_vtc.cells import Positions
+from pytest_vtc.cells import AnswerMode, Positions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,6 +48,7 @@ class Settings:
     quantization: Literal["8bit", "4bit"] | None
     positions: Positions | None
     max_new_tokens: int | None
+    answers: AnswerMode
     output: Path
     fresh: bool
     gates: tuple[str, ...]
@@ -103,6 +104,9 @@ OPTIONS = (
             "model family's", choices=("original", "compact"), file_keys=("positions",)),
     _Option("max-new-tokens", "longest answer in tokens; default: the dataset's", "T", ini_type="int",
             file_keys=("max_new_tokens",)),
+    _Option("answers", "generate: the model writes its answer; letters: of a multiple-choice question, the likeliest "
+            "option letter by one forward pass, nothing is generated; default generate",
+            choices=("generate", "letters"), file_keys=("answers",)),
     _Option("output", f"folder for results.json, samples.jsonl and the store; default {DEFAULT_OUTPUT}", "DIR",
             file_keys=("output_dir", "output")),
     _Option("gate", "fail the run unless it holds, e.g. \"divprune@0.5: max_drop=2.5\" or \"*@0.5: min_accuracy=80\"; "
@@ -165,6 +169,7 @@ def read_settings(config: pytest.Config) -> Settings:
         quantization=_choice("quantization", values["quantization"]),
         positions=_choice("positions", values["positions"]),
         max_new_tokens=_optional_integer("max-new-tokens", values["max-new-tokens"]),
+        answers=_choice("answers", values["answers"]) or "generate",
         output=Path(str(values["output"] or DEFAULT_OUTPUT)).expanduser(),
         fresh=bool(fresh),
         gates=tuple(str(gate) for gate in _as_list(values["gate"])),

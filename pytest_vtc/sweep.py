@@ -118,6 +118,7 @@ def build_sweep(settings: Settings) -> Sweep:
             if spec not in opened:
                 opened[spec] = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
             data = opened[spec]
+            _check_answers(settings, data)
             cells = [Cell(location.label, data.name), *(Cell(location.label, data.name, *v) for v in variants)]
             longest = settings.max_new_tokens or data.max_new_tokens
             blocks.append(Block(location, data, tuple(cells), longest, blocks[-1].stop if blocks else 0))
@@ -138,6 +139,13 @@ def _check_supported(compressors: dict[str, Any]) -> None:
 
     for compressor in compressors.values():
         check_supported(compressor)
+
+
+def _check_answers(settings: Settings, data: SampleSet) -> None:
+    if settings.answers == "letters" and (bare := next((s for s in data.samples if not s.options), None)) is not None:
+        raise OptionError(
+            f"--vtc-answers letters needs multiple-choice questions; {data.name} has none in sample {bare.id!r}"
+        )
 
 
 def _n(settings: Settings, spec: str) -> int | None:

@@ -201,10 +201,10 @@ def test_a_batch_that_fails_is_halved_until_only_the_bad_row_is_left(
     generate = Backend.generate
     bad_prompt = tiny.prompt_ids(samples[2].prompt, 1)
 
-    def fails_on_one(self: Backend, rows: Any, limit: int, with_logits: bool = False) -> Any:
+    def fails_on_one(self: Backend, rows: Any, limit: int, **options: Any) -> Any:
         if any(row.ids[-8:] == bad_prompt[-8:] for row in rows):
             raise RuntimeError("cannot compute this")
-        return generate(self, rows, limit, with_logits)
+        return generate(self, rows, limit, **options)
 
     expected = [s.prompt == samples[2].prompt for s in samples]
     monkeypatch.setattr(Backend, "generate", fails_on_one)

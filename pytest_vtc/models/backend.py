@@ -7,6 +7,7 @@ model would get, and `mm_encoder_outputs`, which lets `generate` be handed such 
 from __future__ import annotations
 
 import itertools
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from typing import Any, ClassVar
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from pytest_vtc.cells import Positions
 from pytest_vtc.compression import Compressed, CompressionError
+from pytest_vtc.models.decoding import Batch, GreedyLoop, LetterLoop, Output, Prefilled, prefill_only, select_rows
 
 
 class PromptError(ValueError):
@@ -51,28 +54,49 @@ class VisionTokens:
         return self.features.shape[0]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One sequence for the language model.
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """A sequence up to the end of its last image: what all questions on one compressed image have in common.
 
-    ids, positions: [L], placeholders already cut down to the kept tokens. features: [M, D] for each image in order.
+    ids, positions: [P], placeholders already cut down to the kept tokens. features: [M, D] for each image in order.
+    next_position: of the first token after it.
     """
 
     ids: list[int]
     positions: list[int]
     features: tuple[Tensor, ...]
+    next_position: int
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-@dataclass(frozen=True)
-class Output:
-    """What the model generated for one row. token_ids: without end token. logits: [steps, V] if asked for."""
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One sequence for the language model: a prefix, and the token ids that follow it.
 
-    token_ids: list[int]
-    truncated: bool
-    logits: Tensor | None = None
+    n_options: if not 0, the answer is the likeliest of so many letters, A first, and nothing is generated.
+    """
+
+    prefix: Prefix
+    suffix: list[int]
+    n_options: int = 0
+
+    @property
+    def ids(self) -> list[int]:
+        return self.prefix.ids + self.suffix
+
+    @property
+    def positions(self) -> list[int]:
+        start = self.prefix.next_position
+        return [*self.prefix.positions, *range(start, start + len(self.suffix))]
+
+    @property
+    def features(self) -> tuple[Tensor, ...]:
+        return self.prefix.features
+
+    def __len__(self) -> int:
+        return len(self.prefix) + len(self.suffix)
 
 
 class Backend(ABC):
@@ -122,27 +146,35 @@ class Backend(ABC):
 
     # Vision side
 
-    @torch.inference_mode()
+    def process(self, image: Image.Image) -> Any:
+        """Pixels of one RGB image as the vision side takes them, on the CPU. May run on any thread."""
+        processed = self.image_processor(images=[image], return_tensors="pt")
+        if self.device.type == "cuda":
+            # Only from pinned memory does the copy to the device run beside the computation.
+            processed.update({key: processed[key].pin_memory() for key in self.pixel_keys})
+        return processed
+
     def encode(self, image: Image.Image) -> VisionTokens:
-        """Processor, vision tower and projector for one RGB image. One image at a time: bit-identical in any batch."""
-        return self._encode(self.image_processor(images=[image], return_tensors="pt"))
+        """Processor, vision tower and projector for one RGB image."""
+        return self.encode_processed(self.process(image))
 
     @torch.inference_mode()
-    def encode_resized(self, image: Image.Image, rows: int, columns: int) -> Tensor:
-        """The image encoded afresh at the size that yields rows x columns tokens: [rows * columns, D] float32."""
-        tokens = self._encode(self._process_resized(image, rows, columns))
-        if tokens.grid != (rows, columns):
-            raise CompressionError(f"asked the vision side for {rows} x {columns} tokens, got {tokens.grid}")
-        return tokens.features.float()
-
-    def _encode(self, processed: Any) -> VisionTokens:
+    def encode_processed(self, processed: Any) -> VisionTokens:
+        """Vision tower and projector for what `process` gave. One image at a time: its features depend on no other."""
         output = self.model.model.get_image_features(**self._pixels(processed), return_dict=True)
         features = torch.cat([item.reshape(-1, item.shape[-1]) for item in output.pooler_output])
         hidden = output.last_hidden_state
         return VisionTokens(features, hidden.reshape(-1, hidden.shape[-1]), self._grid(processed))
 
+    def encode_resized(self, image: Image.Image, rows: int, columns: int) -> Tensor:
+        """The image encoded afresh at the size that yields rows x columns tokens: [rows * columns, D] float32."""
+        tokens = self.encode_processed(self._process_resized(image, rows, columns))
+        if tokens.grid != (rows, columns):
+            raise CompressionError(f"asked the vision side for {rows} x {columns} tokens, got {tokens.grid}")
+        return tokens.features.float()
+
     def _pixels(self, processed: Any) -> dict[str, Tensor]:
-        pixels = {key: processed[key].to(self.device) for key in self.pixel_keys}
+        pixels = {key: processed[key].to(self.device, non_blocking=True) for key in self.pixel_keys}
         return {key: value.to(self.dtype) if value.is_floating_point() else value for key, value in pixels.items()}
 
     # Text side
@@ -165,11 +197,35 @@ class Backend(ABC):
             )
         return ids
 
+    def letters(self, n: int) -> list[list[int]]:
+        """Token ids of each of the first `n` letters, with and without a blank before it.
+
+        Raises PromptError if the tokenizer writes one of them with several tokens only.
+        """
+        found: list[list[int]] = []
+        for letter in string.ascii_uppercase[:n]:
+            ways = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (letter, f" {letter}")]
+            single = sorted({ids[0] for ids in ways if len(ids) == 1} - {self.tokenizer.unk_token_id})
+            if not single:
+                raise PromptError(
+                    f"this model's tokenizer has no single token for the letter {letter}, so that options cannot be "
+                    "scored by their letters; run with --vtc-answers generate"
+                )
+            found.append(single)
+        return found
+
     @torch.inference_mode()
     def text_embeddings(self, text: str) -> Tensor:
         """Input embeddings of the bare text: [T, D] float32."""
         ids = self.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"][0]
         return self.model.get_input_embeddings()(ids.to(self.device)).float()
+
+    def split_prompt(self, prompt_ids: list[int]) -> tuple[list[int], list[int]]:
+        """A prompt's token ids up to and including the last image placeholder, and those after it."""
+        last = len(prompt_ids)
+        while last and prompt_ids[last - 1] != self.image_token_id:
+            last -= 1
+        return prompt_ids[:last], prompt_ids[last:]
 
     def row(
         self,
@@ -182,12 +238,23 @@ class Backend(ABC):
 
         Raises CompressionError if `original` positions are asked of rows that have none.
         """
+        head, suffix = self.split_prompt(prompt_ids)
+        return Row(self.prefix(head, images, kept, positions), suffix)
+
+    def prefix(
+        self,
+        head: list[int],
+        images: Sequence[VisionTokens],
+        kept: Sequence[Compressed | None],
+        positions: Positions,
+    ) -> Prefix:
+        """The part of `row` up to the end of its last image. head: as `split_prompt` gives it."""
         ids: list[int] = []
         place: list[int] = []
         features: list[Tensor] = []
         offset = 0  # of the next token in the uncompressed prompt
         remaining = iter(zip(images, kept, strict=True))
-        for token in prompt_ids:
+        for token in head:
             if token != self.image_token_id:
                 ids.append(token)
                 place.append(offset)
@@ -204,7 +271,9 @@ class Backend(ABC):
             features.append(rows)
         if len(ids) != len(place):
             raise CompressionError(f"{len(ids)} tokens but {len(place)} positions")
-        return Row(ids, place if positions == "original" else list(range(len(ids))), tuple(features))
+        if positions == "original":
+            return Prefix(ids, place, tuple(features), offset)
+        return Prefix(ids, list(range(len(ids))), tuple(features), len(ids))
 
     def _source_positions(
         self, tokens: VisionTokens, compressed: Compressed | None, positions: Positions, start: int
@@ -222,23 +291,83 @@ class Backend(ABC):
 
     # Generation
 
+    @property
+    def sliding_window(self) -> int | None:
+        """Slots of the key-value cache that the shortest-sighted layer sees; None if all see all of them."""
+        config = self.model.config.get_text_config()
+        kinds = getattr(config, "layer_types", None)
+        if kinds is not None and "sliding_attention" not in kinds:
+            return None
+        return getattr(config, "sliding_window", None)
+
     @torch.inference_mode()
-    def generate(self, rows: Sequence[Row], max_new_tokens: int, with_logits: bool = False) -> list[Output]:
-        """Greedy answers for a left-padded batch of rows of any lengths and any numbers of vision tokens."""
-        width = max(len(row) for row in rows)
-        self._check_length(width + max_new_tokens)
-        ids = torch.full((len(rows), width), self.pad_id)
-        mask = torch.zeros_like(ids)
-        positions = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, width - len(row) :] = torch.tensor(row.ids)
-            mask[i, width - len(row) :] = 1
-            positions[i, width - len(row) :] = torch.tensor(row.positions)
-        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+    def prefill(self, prefixes: Sequence[Prefix]) -> Prefilled:
+        """Keys and values of a left-padded batch of prefixes, for `generate` to go on from."""
+        batch = self._batch([p.ids for p in prefixes], [p.positions for p in prefixes])
+        cache = self._call(batch, prefill_only, 1, vision=self._vision(prefixes))
+        return Prefilled(cache, batch, {id(prefix): i for i, prefix in enumerate(prefixes)})
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        rows: Sequence[Row],
+        max_new_tokens: int,
+        with_logits: bool = False,
+        prefilled: Prefilled | None = None,
+    ) -> list[Output]:
+        """Greedy answers for a left-padded batch of rows of any lengths and any numbers of vision tokens.
+
+        Rows with options are answered by letter instead, all of a batch or none.
+
+        prefilled: holds the prefixes of all rows; only what follows them is computed. Exact as long as all slots, the
+        padding between prefix and suffix included, lie within `sliding_window`.
+        """
+        loop: Any = GreedyLoop(self.stop_ids, max_new_tokens, with_logits)
+        if rows[0].n_options:
+            n_options = [row.n_options for row in rows]
+            loop = LetterLoop(self.letters(max(n_options)), n_options)
+        if prefilled is None:
+            batch = self._batch([row.ids for row in rows], [row.positions for row in rows])
+            self._check_length(batch.width + max_new_tokens)
+            return self._call(batch, loop, max_new_tokens, vision=self._vision([row.prefix for row in rows]))
+        suffixes = self._batch([r.suffix for r in rows], [r.positions[len(r.prefix) :] for r in rows])
+        chosen = torch.tensor([prefilled.places[id(row.prefix)] for row in rows])
+        batch = prefilled.batch.rows(chosen).followed_by(suffixes)
+        self._check_length(batch.width + max_new_tokens)
+        return self._call(batch, loop, max_new_tokens, cache=select_rows(prefilled.cache, chosen.to(self.device)))
+
+    def _batch(self, ids: Sequence[list[int]], positions: Sequence[list[int]]) -> Batch:
+        width = max(map(len, ids))
+        return Batch(
+            torch.tensor([[self.pad_id] * (width - len(row)) + row for row in ids]),
+            torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids]),
+            torch.tensor([[0] * (width - len(row)) + row for row in positions]),
+        )
+
+    def _vision(self, prefixes: Sequence[Prefix]) -> dict[str, Any]:
+        return {"mm_encoder_outputs": self._pack([features for prefix in prefixes for features in prefix.features])}
+
+    def _call(
+        self,
+        batch: Batch,
+        loop: Any,
+        max_new_tokens: int,
+        cache: DynamicCache | None = None,
+        vision: dict[str, Any] | None = None,
+    ) -> Any:
+        """`generate` prepares masks, settings and processors as for the unmodified model; the loop is ours."""
+        inputs = {"input_ids": batch.ids, "attention_mask": batch.mask, "position_ids": batch.positions}
         if self.token_type_key:
-            inputs[self.token_type_key] = (ids == self.image_token_id).long()
-        packed = self._pack([features for row in rows for features in row.features])
-        return self._generate(inputs, max_new_tokens, with_logits, mm_encoder_outputs=packed)
+            inputs[self.token_type_key] = (batch.ids == self.image_token_id).long()
+        # A cache that rows can leave, whatever kind the checkpoint asks for.
+        cache = DynamicCache(config=self.model.config) if cache is None else cache
+        return self.model.generate(
+            **{key: value.to(self.device, non_blocking=True) for key, value in inputs.items()},
+            **(vision or {}),
+            past_key_values=cache,
+            max_new_tokens=max_new_tokens,
+            custom_generate=loop,
+        )
 
     @torch.inference_mode()
     def generate_stock(
@@ -256,27 +385,17 @@ class Backend(ABC):
         if self.token_type_key:
             inputs[self.token_type_key] = (input_ids == self.image_token_id).long()
         joined = {key: torch.cat([p[key] for p in pixels]) for key in self.pixel_keys} if pixels else {}
-        return self._generate(inputs, max_new_tokens, with_logits, **joined)[0]
-
-    def _generate(
-        self, inputs: dict[str, Tensor], max_new_tokens: int, with_logits: bool, **vision: Any
-    ) -> list[Output]:
-        inputs = {key: value.to(self.device) for key, value in inputs.items()}
         generated = self.model.generate(
-            **inputs,
-            **vision,
+            **{key: value.to(self.device) for key, value in inputs.items()},
+            **joined,
             max_new_tokens=max_new_tokens,
             return_dict_in_generate=True,
             output_logits=with_logits,
         )
-        new_ids = generated.sequences[:, inputs["input_ids"].shape[1] :].tolist()
-        logits = torch.stack(generated.logits, dim=1).float().cpu() if with_logits else [None] * len(new_ids)
-        outputs: list[Output] = []
-        for ids, row_logits in zip(new_ids, logits, strict=True):
-            end = next((i for i, token in enumerate(ids) if token in self.stop_ids), None)
-            steps = None if row_logits is None else row_logits[: len(ids) if end is None else end + 1]
-            outputs.append(Output(ids if end is None else ids[:end], end is None, steps))
-        return outputs
+        new_ids: list[int] = generated.sequences[0, len(ids) :].tolist()
+        end = next((i for i, token in enumerate(new_ids) if token in self.stop_ids), None)
+        logits = torch.stack(generated.logits, dim=1)[0].float().cpu() if with_logits else None
+        return Output(new_ids if end is None else new_ids[:end], end is None, logits)
 
     def answer(self, output: Output) -> str:
         """The text of an output as a person would read it."""

@@ -100,6 +100,8 @@ def _heading(results: Results, rows: Sequence[CellSummary], width: int) -> list[
     cell = rows[0].cell
     about = results.manifest["datasets"][cell.dataset]
     rule = "not scored" if about["scoring"] == "none" else f"scored by {about['scoring']}"
+    if results.manifest["settings"].get("answers") == "letters":
+        rule += ", answered by letter probabilities"
     n = max(row.n_expected for row in rows)
     return textwrap.wrap(
         f"{cell.model} on {cell.dataset}: {n:,} of {about['size']:,} samples, seed {results.manifest['seed']}, {rule}",

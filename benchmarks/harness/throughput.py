@@ -1,0 +1,229 @@
+"""The engine against the loop everybody writes: same model, same cells, answers compared one by one.
+
+    python benchmarks/harness/throughput.py                                  # tiny-gemma4 on easy-VQA, on this machine
+    python benchmarks/harness/throughput.py --random-weights gemma-4-E4B     # a GPU: the real sizes, random values
+
+Exit code 1 if an answer differs, or if a ratio is below what the documentation promises (--no-check: only print).
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from reference_loop import ReferenceLoop, Variant
+from tabulate import tabulate
+
+from pytest_vtc.cells import Generation
+from pytest_vtc.datasets.base import Sample
+from pytest_vtc.datasets.registry import data_home, open_samples
+from pytest_vtc.discovery import resolve
+from pytest_vtc.engine import Engine, Job
+from pytest_vtc.models.gemma4 import Gemma4Backend
+from pytest_vtc.models.loading import load_backend
+
+COMPRESSORS = ("divprune", "fps", "identity", "random")
+RATIOS = (0.5, 0.25, 0.125)
+SEED = 42
+PROMISED = {"all questions of each image": 30.0, "one question per image": 15.0}
+PROMISED_OVERHEAD = 1.25
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One comparison. seconds are wall time; model_seconds: inside the model's own calls during the engine's run."""
+
+    workload: str
+    images: int
+    cases: int
+    loop_cases: int
+    loop_seconds_per_case: float
+    engine_seconds_per_case: float
+    model_seconds_per_case: float
+    pytest_seconds_per_case: float | None
+    different: int
+
+    @property
+    def ratio(self) -> float:
+        return self.loop_seconds_per_case / self.engine_seconds_per_case
+
+    @property
+    def overhead(self) -> float:
+        return self.engine_seconds_per_case / self.model_seconds_per_case
+
+
+class ModelClock:
+    """Adds up the time inside the model: vision tower, prefill and decoding, whoever calls them."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.seconds = model, 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Times every call within. The model's methods keep their signatures: `generate` reads them."""
+        inner, outer = self.model.model, self.model
+        inner.get_image_features = self._timed(type(inner).get_image_features.__get__(inner))
+        outer.forward = self._timed(type(outer).forward.__get__(outer))
+        try:
+            yield
+        finally:
+            del inner.get_image_features, outer.forward
+
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            _synchronize()
+            started = time.perf_counter()
+            result = call(*args, **kwargs)
+            _synchronize()
+            self.seconds += time.perf_counter() - started
+            return result
+
+        return timed
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def compare(
+    backend: Gemma4Backend, workload: str, samples: Sequence[Sample], n_loop: int, max_new_tokens: int, repeats: int
+) -> Measured:
+    """The loop on the first `n_loop` samples, the engine on all of them; the fastest of `repeats` runs each."""
+    variants: list[Variant] = [(None, 1.0), *((c, r) for c in resolve(COMPRESSORS) for r in RATIOS)]
+    jobs = [Job(sample, *variant) for sample in samples for variant in variants]
+    loop = ReferenceLoop(backend, max_new_tokens, SEED)
+    loop_seconds, engine_seconds, model_seconds = [], [], []
+    different = 0
+    loop.run(samples[:1], variants)
+    _run(Engine(backend, seed=SEED), jobs[: len(variants) * 8], max_new_tokens)
+    for _ in range(repeats):
+        started = time.perf_counter()
+        expected = loop.run(samples[:n_loop], variants)
+        loop_seconds.append((time.perf_counter() - started) / len(expected))
+        started = time.perf_counter()
+        found = _run(Engine(backend, seed=SEED), jobs, max_new_tokens)
+        engine_seconds.append((time.perf_counter() - started) / len(jobs))
+        # Apart from the run that is timed: waiting for a GPU at each call would slow it.
+        clock = ModelClock(backend.model)
+        with clock.running():
+            _run(Engine(backend, seed=SEED), jobs, max_new_tokens)
+        model_seconds.append(clock.seconds / len(jobs))
+        different += sum(a != b for a, b in zip(expected, found, strict=False))
+    images = len({source for sample in samples for source in sample.images})
+    return Measured(
+        workload, images, len(jobs), n_loop * len(variants), min(loop_seconds), min(engine_seconds),
+        min(model_seconds), None, different,
+    )  # fmt: skip
+
+
+def _run(engine: Engine, jobs: Sequence[Job], max_new_tokens: int) -> list[str]:
+    """All jobs, window by window as a session cuts them, the next window's images named ahead."""
+    answers: list[str] = []
+    start = 0
+    while start < len(jobs):
+        stop = _window_end(engine, jobs, start)
+        upcoming = [source for job in jobs[stop : stop + 512] for source in job.sample.images]
+        for result in engine.run(jobs[start:stop], max_new_tokens, list(dict.fromkeys(upcoming))):
+            if not isinstance(result, Generation):
+                raise result
+            answers.append(result.answer)
+        start = stop
+    return answers
+
+
+def _window_end(engine: Engine, jobs: Sequence[Job], start: int) -> int:
+    max_cases, max_images = engine.limits.window()
+    seen: set[Any] = set()
+    for stop in range(start, len(jobs)):
+        seen.update(jobs[stop].sample.images)
+        if stop - start >= max_cases or len(seen) > max_images:
+            return stop
+    return len(jobs)
+
+
+def through_pytest(dataset: str, n: str, repeats: int) -> float:
+    """Seconds per case of the same cells as a pytest session, start-up and collection included; the fastest run."""
+    best = float("inf")
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder)
+            (path / "test_accuracy.py").write_text("def test_accuracy(vtc_case):\n    vtc_case.measure()\n")
+            command = [
+                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_accuracy.py",
+                f"--vtc-data={dataset}", f"--vtc-n={n}", f"--vtc-compressors={','.join(COMPRESSORS)}",
+                f"--vtc-ratios={','.join(map(str, RATIOS))}", f"--vtc-seed={SEED}",
+            ]  # fmt: skip
+            started = time.perf_counter()
+            subprocess.run(command, cwd=path, check=True, capture_output=True)
+            seconds = time.perf_counter() - started
+            with (path / "vtc-results" / "samples.jsonl").open(encoding="utf-8") as lines:
+                best = min(best, seconds / sum(1 for _ in lines))
+    return best
+
+
+def first_of_each_image(samples: Sequence[Sample], n: int) -> list[Sample]:
+    """One question on each of `n` images."""
+    by_group = {sample.group: sample for sample in reversed(samples)}
+    return list(reversed(by_group.values()))[:n]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=60, help="images of easy-VQA; default 60")
+    parser.add_argument("--loop-samples", type=int, default=24, help="samples the loop is timed on; default 24")
+    parser.add_argument("--repeats", type=int, default=3, help="the fastest of so many runs counts; default 3")
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument("--random-weights", metavar="MODEL", help="the configuration of a real model, random values")
+    parser.add_argument("--skip-pytest", action="store_true", help="leave out the same sweep through pytest")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--no-check", action="store_true", help="print only; exit code 0 whatever comes out")
+    options = parser.parse_args()
+    backend = cast("Gemma4Backend", load_backend("tiny-gemma4", options.dtype))
+    data = open_samples("easyvqa", data_home(), None, SEED)
+    one_each = first_of_each_image(data.samples, 10_000)
+    groups = {sample.group for sample in one_each[: options.images]}
+    whole = [sample for sample in data.samples if sample.group in groups]
+    measured: list[Measured] = []
+    for workload, samples in zip(PROMISED, (whole, one_each[: 4 * options.images]), strict=True):
+        print(f"{workload}: {len(samples):,} samples, {len(COMPRESSORS) * len(RATIOS) + 1} cells ...", flush=True)
+        measured.append(compare(backend, workload, samples, options.loop_samples, data.max_new_tokens, options.repeats))
+    report(measured)
+    if options.json:
+        figures = [asdict(m) | {"ratio": m.ratio, "overhead": m.overhead} for m in measured]
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0 if options.no_check or all(map(holds, measured)) else 1
+
+
+def holds(measured: Measured) -> bool:
+    enough = measured.ratio >= PROMISED[measured.workload] and measured.overhead <= PROMISED_OVERHEAD
+    return enough and not measured.different
+
+
+def report(measured: Sequence[Measured]) -> None:
+    rows = [
+        [
+            m.workload, f"{m.images:,}", f"{m.cases:,}", f"{1e3 * m.loop_seconds_per_case:.2f}",
+            f"{1e3 * m.engine_seconds_per_case:.3f}", f"{m.ratio:.1f}x", f"{m.overhead:.2f}", m.different,
+        ]
+        for m in measured
+    ]  # fmt: skip
+    headers = ["workload", "images", "cases", "loop\nms/case", "engine\nms/case", "loop /\nengine",
+               "engine /\nmodel calls", "answers that\ndiffer"]  # fmt: skip
+    print(tabulate(rows, headers, disable_numparse=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
