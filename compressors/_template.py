@@ -35,6 +35,7 @@ class MyCompressor(Compressor):
         if self.p <= 0:
             raise ValueError(f"p is {self.p}; it must be more than 0")
 
+    # A choice that is the beginning of one order, whatever n_target is, as this one, can be a `Ranking`: see there.
     def compress(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
         """Choose among `features` [N, D] (float32, raster order): [n_target] distinct indices, in any order.
 

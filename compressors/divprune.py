@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from pytest_vtc.compression import Compressor, cosine_distances, farthest_first, nearest_neighbour_distances
+from pytest_vtc.compression import Ranking, cosine_distances, farthest_first, nearest_neighbour_distances
 
 Start = Literal["nearest", "farthest_pair"]
 
 
 @dataclass(frozen=True)
-class DivPrune(Compressor):
+class DivPrune(Ranking):
     """DivPrune (Alvar et al., CVPR 2025, arXiv 2503.02175): a greedy answer to the max-min diversity problem.
 
     Distance is 1 - cosine similarity, in float32. The first token is chosen by `start`; each further one is the token
@@ -50,16 +50,19 @@ class DivPrune(Compressor):
         if self.start not in get_args(Start):
             raise ValueError(f"start is {self.start!r}; choose one of {', '.join(map(repr, get_args(Start)))}")
 
-    def compress(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
+    def rank(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
         distances = cosine_distances(features)
         if self.start == "nearest":
-            seeds = nearest_neighbour_distances(distances).argmax().reshape(1)
+            seeds = nearest_neighbour_distances(distances).argmax(dim=1, keepdim=True)
         else:
             seeds = _farthest_pair(distances)
         return farthest_first(distances, seeds, n_target)
 
 
 def _farthest_pair(distances: Tensor) -> Tensor:
-    """[2] long: the two rows that are farthest apart; the first pair in row order wins a tie."""
-    place = distances.clone().fill_diagonal_(-1.0).argmax()
-    return torch.stack([place // len(distances), place % len(distances)])
+    """[B, 2] long: each image's two rows that are farthest apart; the first pair in row order wins a tie."""
+    n_tokens = distances.shape[-1]
+    apart = distances.clone()
+    apart.diagonal(dim1=1, dim2=2).fill_(-1.0)
+    place = apart.flatten(1).argmax(dim=1)
+    return torch.stack([place // n_tokens, place % n_tokens], dim=1)

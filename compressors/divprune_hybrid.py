@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pytest_vtc.compression import Compressor, cosine_distances, farthest_first
+from pytest_vtc.compression import Ranking, cosine_distances, farthest_first, norms
 
 
 @dataclass(frozen=True)
-class DivPruneHybrid(Compressor):
+class DivPruneHybrid(Ranking):
     """The seed project's variant of DivPrune (github.com/radosc/vtbench); not in the DivPrune paper.
 
     A token's importance is its L2 norm, scaled so that the smallest norm of the image is 0 and the largest 1 (all 1 if
@@ -32,15 +32,14 @@ class DivPruneHybrid(Compressor):
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha is {self.alpha}; it must lie in 0..1 (0: diversity alone, 1: norm alone)")
 
-    def compress(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
+    def rank(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
         importance = _importance(features)
-        first = importance.argmax().reshape(1)
+        first = importance.argmax(dim=1, keepdim=True)
         return farthest_first(cosine_distances(features), first, n_target, importance, self.alpha)
 
 
 def _importance(features: Tensor) -> Tensor:
-    """Norms of the rows of `features` [N, D], scaled to 0..1: [N] float32."""
-    # In float64 neither huge nor tiny features leave the range of their squares.
-    norms = torch.linalg.vector_norm(features, dim=1, dtype=torch.float64)
-    low, high = norms.aminmax()
-    return torch.where(high > low, (norms - low) / (high - low), 1.0).float()
+    """Norms of the rows of `features` [B, N, D], scaled to 0..1 within each image: [B, N] float32."""
+    lengths = norms(features)
+    low, high = lengths.aminmax(dim=1, keepdim=True)
+    return torch.where(high > low, (lengths - low) / (high - low), 1.0).float()

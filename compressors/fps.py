@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
-from pytest_vtc.compression import Compressor, cosine_distances, farthest_first
+from pytest_vtc.compression import Ranking, cosine_distances, farthest_first, norms
 
 
 @dataclass(frozen=True)
-class Fps(Compressor):
+class Fps(Ranking):
     """Farthest point sampling (Eldar et al., IEEE TIP 1997; Gonzalez, TCS 1985) of the tokens' directions.
 
     As in the seed project (github.com/radosc/vtbench), the first token is the one of largest L2 norm, and distance is
@@ -24,6 +23,6 @@ class Fps(Compressor):
     description: ClassVar[str] = "farthest point sampling by cosine distance, from the token of largest norm"
     reference: ClassVar[str] = "farthest point sampling (Eldar et al. 1997), as in vtbench"
 
-    def compress(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
-        first = torch.linalg.vector_norm(features, dim=1, dtype=torch.float64).argmax().reshape(1)
+    def rank(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
+        first = norms(features).argmax(dim=1, keepdim=True)
         return farthest_first(cosine_distances(features), first, n_target)

@@ -10,10 +10,10 @@ import dataclasses
 import math
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -21,11 +21,16 @@ from torch import Tensor
 from pytest_vtc.greedy_selection import cosine_distances as cosine_distances
 from pytest_vtc.greedy_selection import farthest_first as farthest_first
 from pytest_vtc.greedy_selection import nearest_neighbour_distances as nearest_neighbour_distances
+from pytest_vtc.greedy_selection import norms as norms
 
 Stage = Literal["encoder", "pre_llm", "llm"]
 
 CONTEXT_NAMES = frozenset({"hidden", "attention", "keys", "text", "image", "encode"})
 """What a compressor may name in `needs`; see `Compressor.compress` for shapes."""
+
+# What the images of one call of `rank` may take; see `run_ranking`. On the CPU, larger blocks come fresh from the
+# system each time, and that costs more than sharing a loop saves.
+_CPU_BYTES, _DEVICE_BYTES = 32 * 2**20, 256 * 2**20
 
 
 class CompressionError(ValueError):
@@ -96,6 +101,42 @@ class Compressor(ABC):
     def parameters(self) -> dict[str, Any]:
         """Every parameter with its value, defaults included."""
         return {field.name: getattr(self, field.name) for field in _fields(self)}
+
+
+class Ranking(Compressor):
+    """A compressor that chooses the first n tokens of one order, whatever n is: greedy, by score, a random permutation.
+
+    The engine ranks many images at once and takes every smaller budget from the beginning of the largest one. A method
+    whose choice among n tokens is not the beginning of its choice among more is a plain `Compressor`.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.compress is not Ranking.compress:
+            raise TypeError(f"{cls.__name__} is a Ranking: define `rank`, not `compress`, or derive from Compressor")
+
+    @abstractmethod
+    def rank(self, features: Tensor, n_target: int, **ctx: Any) -> Tensor:
+        """Order the vision tokens of several images, the best first.
+
+        What one image gets must not depend on the images beside it, nor the beginning of an order on `n_target`, not
+        even where rounding decides: `rank(features, n)[:, :m]` is `rank(features, m)` for m <= n, and
+        `rank(features, n)[i : i + 1]` is `rank(features[i : i + 1], n)`. Matrix products and sums over channels of a
+        whole batch round differently from those of one image; compute them image by image.
+
+        Args:
+            features: [B, N, D] float32, the tokens of B images of N tokens each, in raster order.
+            n_target: how many tokens to order, 1 <= n_target <= N.
+            **ctx: the names of `Compressor.compress`, each a list of B values, one per image.
+
+        Returns:
+            [B, n_target] long, on any device: for each image distinct indices, in the order of choice.
+        """
+
+    @final
+    def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Tensor:
+        """The batch of one image: [n_target] long, in the order of choice."""
+        return self.rank(features[None], n_target, **{name: [value] for name, value in ctx.items()})[0]
 
 
 def _fields(compressor: Compressor) -> tuple[dataclasses.Field[Any], ...]:
@@ -173,22 +214,17 @@ def run_compressor(compressor: Compressor, features: Tensor, n_target: int, ctx:
     Raises:
         CompressionError: the compressor raised, or broke its contract.
     """
+    if isinstance(compressor, Ranking):
+        return run_ranking(compressor, [features], [[n_target]], [ctx])[0][n_target]
     n_tokens, width = features.shape
     try:
         with torch.no_grad():
             result = compressor.compress(features.to(torch.float32, copy=True), n_target, **ctx)
     except Exception as error:
-        raise CompressionError(
-            f"compressor {compressor.spec} raised {type(error).__name__}: {error} "
-            f"({_place(error)}; features [{n_tokens}, {width}], n_target {n_target})"
-        ) from error
+        raise _raised(compressor, error, f"features [{n_tokens}, {width}], n_target {n_target}") from error
 
-    def broken(what: str) -> CompressionError:
-        rule = "exactly" if compressor.exact else "at most"
-        return CompressionError(
-            f"compressor {compressor.spec} {what}; asked for {rule} {n_target} of {n_tokens} tokens of width {width}"
-        )
-
+    rule = "exactly" if compressor.exact else "at most"
+    broken = _refusal(compressor, f"{rule} {n_target} of {n_tokens} tokens of width {width}")
     rows, positions = (result.features, result.positions) if isinstance(result, Kept) else (result, None)
     if not isinstance(rows, Tensor):
         raise broken(f"returned {type(rows).__name__}, not a tensor of indices, a Kept or a tensor of rows")
@@ -201,7 +237,7 @@ def run_compressor(compressor: Compressor, features: Tensor, n_target: int, ctx:
     if (count := rows.shape[0]) != n_target and (compressor.exact or not 0 < count <= n_target):
         raise broken(f"returned {count} tokens")
     if selects:
-        return _selection(rows, n_tokens, broken)
+        return _selection(_ascending(rows[None], n_tokens, broken)[0])
     if rows.ndim != 2 or rows.shape[1] != width:
         raise broken(f"returned rows of shape {list(rows.shape)}")
     if not rows.is_floating_point():
@@ -219,6 +255,83 @@ def run_compressor(compressor: Compressor, features: Tensor, n_target: int, ctx:
     return Compressed(indices=None, rows=rows.float(), positions=positions)
 
 
+def run_ranking(
+    compressor: Ranking,
+    features: Sequence[Tensor],
+    n_targets: Sequence[Collection[int]],
+    contexts: Sequence[Mapping[str, Any]],
+) -> list[dict[int, Compressed]]:
+    """Call `compressor` once for many images of one token count, and check what comes back.
+
+    All images are ranked to the largest budget of any; smaller ones are the beginnings of that. The images go to
+    `rank` together as long as their tokens and distances, N * (D + N) float32 numbers an image, fit into 256 MiB (on
+    the CPU 32), at least one at a time, and in several calls beyond; the orders come to the CPU in one transfer.
+
+    Args:
+        features: of each image [N, D], any float dtype, on one device.
+        n_targets: of each image the budgets wanted, each 1 <= n_target <= N; there may be none.
+        contexts: of each image what `Compressor.compress` is given; all have the same names.
+
+    Returns:
+        For each image what `run_compressor` gives, by budget.
+
+    Raises:
+        CompressionError: the compressor raised, or broke its contract, on any of the images.
+    """
+    if not any(n_targets):
+        return [{} for _ in n_targets]
+    n_target = max(max(budgets) for budgets in n_targets if budgets)
+    n_tokens, width = features[0].shape
+    n_bytes = _CPU_BYTES if features[0].device.type == "cpu" else _DEVICE_BYTES
+    per_call = max(1, n_bytes // (4 * n_tokens * (n_tokens + width)))
+    calls = [slice(start, start + per_call) for start in range(0, len(features), per_call)]
+    asked = f"exactly {n_target} of {n_tokens} tokens of width {width}"
+    broken = _refusal(compressor, asked if len(features) == 1 else f"{asked} in each of {len(features)} images")
+    ranked = [_rank(compressor, features[call], n_target, contexts[call], broken) for call in calls]
+    orders = torch.cat(ranked).cpu()
+    ascending = {n_target: _ascending(orders, n_tokens, broken)}
+    for n in set().union(*n_targets) - {n_target}:
+        ascending[n] = orders[:, :n].sort(dim=1).values
+    return [{n: _selection(ascending[n][i]) for n in budgets} for i, budgets in enumerate(n_targets)]
+
+
+def _rank(
+    compressor: Ranking,
+    features: Sequence[Tensor],
+    n_target: int,
+    contexts: Sequence[Mapping[str, Any]],
+    broken: Callable[[str], CompressionError],
+) -> Tensor:
+    """One call of `rank` for B images: what it returned, of the right shape, as long, still where it was."""
+    # Stacking copies: the compressor may write into what it is given.
+    batch = torch.stack(list(features)).to(torch.float32)
+    context = {name: [of_image[name] for of_image in contexts] for name in contexts[0]}
+    try:
+        with torch.no_grad():
+            order = compressor.rank(batch, n_target, **context)
+    except Exception as error:
+        raise _raised(compressor, error, f"features {list(batch.shape)}, n_target {n_target}") from error
+    if not isinstance(order, Tensor):
+        raise broken(f"returned {type(order).__name__}, not a tensor of indices")
+    if order.ndim != 2 or len(order) != len(batch):
+        raise broken(f"returned a ranking of shape {list(order.shape)}, not {[len(batch), n_target]}")
+    if order.is_floating_point() or order.dtype == torch.bool:
+        raise broken(f"returned indices of dtype {order.dtype}")
+    if order.shape[1] != n_target:
+        raise broken(f"returned {order.shape[1]} tokens")
+    return order.long()
+
+
+def _refusal(compressor: Compressor, asked: str) -> Callable[[str], CompressionError]:
+    return lambda what: CompressionError(f"compressor {compressor.spec} {what}; asked for {asked}")
+
+
+def _raised(compressor: Compressor, error: Exception, given: str) -> CompressionError:
+    return CompressionError(
+        f"compressor {compressor.spec} raised {type(error).__name__}: {error} ({_place(error)}; {given})"
+    )
+
+
 def _place(error: BaseException) -> str:
     """file:line at which a compressor raised, or called what raised: the last frame that is not in torch or here."""
     frames = traceback.extract_tb(error.__traceback__)[1:]
@@ -226,11 +339,17 @@ def _place(error: BaseException) -> str:
     return f"{own[-1].filename}:{own[-1].lineno}" if own else "no line known"
 
 
-def _selection(indices: Tensor, n_tokens: int, broken: Callable[[str], CompressionError]) -> Compressed:
-    ascending = indices.long().sort().values.cpu()
-    if int(ascending[0]) < 0 or int(ascending[-1]) >= n_tokens:
-        raise broken(f"returned index {int(ascending[0]) if ascending[0] < 0 else int(ascending[-1])}, out of range")
-    repeated = ascending[1:][ascending[1:] == ascending[:-1]]
-    if repeated.numel():
-        raise broken(f"returned index {int(repeated[0])} more than once")
+def _ascending(indices: Tensor, n_tokens: int, broken: Callable[[str], CompressionError]) -> Tensor:
+    """The indices [B, M] of each image as long, in raster order and on the CPU; refused if out of range or repeated."""
+    ascending = indices.long().cpu().sort(dim=1).values
+    low, high = (int(index) for index in ascending.aminmax())
+    if low < 0 or high >= n_tokens:
+        raise broken(f"returned index {low if low < 0 else high}, out of range")
+    repeated = ascending[:, 1:] == ascending[:, :-1]
+    if repeated.any():
+        raise broken(f"returned index {int(ascending[:, 1:][repeated][0])} more than once")
+    return ascending
+
+
+def _selection(ascending: Tensor) -> Compressed:
     return Compressed(indices=ascending, rows=None, positions=ascending)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_vtc.greedy_selection import cosine_distances, farthest_first, nearest_neighbour_distances
+from pytest_vtc.greedy_selection import cosine_distances, farthest_first, nearest_neighbour_distances, norms
+from tests import plain_selection
 
 
 def random_rows(n: int, width: int, seed: int) -> Tensor:
@@ -37,56 +38,77 @@ def test_half_precision_rows_are_compared_in_float32() -> None:
     assert cosine_distances(random_rows(4, 8, 0).half()).dtype == torch.float32
 
 
-def test_the_nearest_neighbour_of_a_row_is_another_row() -> None:
-    distances = torch.tensor([[0.0, 0.25, 0.75], [0.25, 0.0, 0.5], [0.75, 0.5, 0.0]])
-    assert nearest_neighbour_distances(distances).tolist() == [0.25, 0.25, 0.5]
-
-
-@settings(deadline=None, max_examples=60)
-@given(n=st.integers(2, 40), width=st.integers(1, 8), seed=st.integers(0, 10**6), data=st.data())
-def test_each_choice_is_a_row_farthest_from_those_chosen_before(
-    n: int, width: int, seed: int, data: st.DataObject
+@settings(deadline=None)
+@given(n_images=st.integers(1, 5), n=st.integers(1, 20), width=st.integers(1, 40), seed=st.integers(0, 10**6))
+def test_distances_and_norms_of_an_image_do_not_depend_on_the_batch(
+    n_images: int, n: int, width: int, seed: int
 ) -> None:
-    distances = cosine_distances(random_rows(n, width, seed))
-    order = farthest_first(distances, torch.tensor([data.draw(st.integers(0, n - 1))]), n).tolist()
-    assert sorted(order) == list(range(n))
-    for step in range(1, n):
-        to_chosen = distances[order[:step]].amin(dim=0)
-        assert to_chosen[order[step]] == to_chosen[order[step:]].max()
+    batch = random_rows(n_images * n, width, seed).reshape(n_images, n, width)
+    each = [image.clone() for image in batch]
+    assert torch.equal(cosine_distances(batch), torch.stack([cosine_distances(image) for image in each]))
+    assert torch.equal(norms(batch), torch.cat([norms(image[None]) for image in each]))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_norms_whose_squares_leave_float32_are_measured(scale: float) -> None:
+    rows = torch.tensor([[[3.0, 4.0], [0.0, 0.0]]]) * scale
+    torch.testing.assert_close(norms(rows), torch.tensor([[5.0, 0.0]], dtype=torch.float64) * scale, rtol=1e-6, atol=0)
+
+
+def test_the_nearest_neighbour_of_a_row_is_another_row() -> None:
+    distances = torch.tensor(
+        [[[0.0, 0.25, 0.75], [0.25, 0.0, 0.5], [0.75, 0.5, 0.0]], [[0.0, 1, 1], [1, 0, 2], [1, 2, 0]]]
+    )
+    assert nearest_neighbour_distances(distances).tolist() == [[0.25, 0.25, 0.5], [1.0, 1.0, 1.0]]
 
 
 @settings(deadline=None, max_examples=60)
-@given(n=st.integers(2, 30), seed=st.integers(0, 10**6), alpha=st.floats(0, 1))
-def test_with_importance_each_choice_has_the_best_mixed_score(n: int, seed: int, alpha: float) -> None:
-    distances = cosine_distances(random_rows(n, 4, seed))
-    importance = torch.rand(n, generator=torch.Generator().manual_seed(seed))
-    order = farthest_first(distances, torch.tensor([0]), n, importance, alpha).tolist()
-    assert sorted(order) == list(range(n))
-    for step in range(1, n):
-        to_chosen = distances[order[:step]].amin(dim=0)
-        score = alpha * importance + (1 - alpha) * to_chosen / to_chosen.max().clamp(min=1e-30)
-        assert score[order[step]] >= score[order[step:]].max() - 1e-5
+@given(
+    n_images=st.integers(1, 4),
+    n=st.integers(1, 30),
+    levels=st.integers(1, 1000),
+    alpha=st.none() | st.floats(0, 1),
+    seed=st.integers(0, 10**6),
+    data=st.data(),
+)
+def test_each_image_is_chosen_from_as_the_definition_says(
+    n_images: int, n: int, levels: int, alpha: float | None, seed: int, data: st.DataObject
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    # Few levels: many ties.
+    distances = torch.randint(0, levels, (n_images, n, n), generator=generator) / levels
+    importance = torch.randint(0, levels, (n_images, n), generator=generator) / levels
+    seeds = torch.stack([torch.randperm(n, generator=generator) for _ in range(n_images)])
+    seeds = seeds[:, : data.draw(st.integers(1, min(3, n)))]
+    n_target = data.draw(st.integers(1, n))
+    mixed = () if alpha is None else (importance, alpha)
+    order = farthest_first(distances, seeds, n_target, *mixed)
+    plain = [
+        plain_selection.farthest_first(d, s.tolist(), n_target, *(() if alpha is None else (i, alpha)))
+        for d, s, i in zip(distances, seeds, importance, strict=True)
+    ]
+    assert order.tolist() == plain
 
 
 def test_the_lowest_index_wins_a_tie() -> None:
-    distances = 1 - torch.eye(5)
-    assert farthest_first(distances, torch.tensor([3]), 5).tolist() == [3, 0, 1, 2, 4]
+    distances = (1 - torch.eye(5)).expand(2, 5, 5)
+    assert farthest_first(distances, torch.tensor([[3], [0]]), 5).tolist() == [[3, 0, 1, 2, 4], [0, 1, 2, 3, 4]]
 
 
 def test_seeds_beyond_the_budget_are_left_out() -> None:
-    assert farthest_first(1 - torch.eye(3), torch.tensor([2, 0]), 1).tolist() == [2]
+    assert farthest_first(1 - torch.eye(3)[None], torch.tensor([[2, 0]]), 1).tolist() == [[2]]
 
 
 def test_importance_alone_decides_among_copies_of_chosen_rows() -> None:
-    importance = torch.tensor([1.0, 0.2, 0.9, 0.4])
-    order = farthest_first(torch.zeros(4, 4), torch.tensor([0]), 4, importance, 0.5)
-    assert order.tolist() == [0, 2, 3, 1]
+    importance = torch.tensor([[1.0, 0.2, 0.9, 0.4]])
+    order = farthest_first(torch.zeros(1, 4, 4), torch.tensor([[0]]), 4, importance, 0.5)
+    assert order.tolist() == [[0, 2, 3, 1]]
 
 
 @pytest.mark.parametrize("alpha", [None, 0.5])
 def test_distances_and_importance_are_left_unchanged(alpha: float | None) -> None:
-    distances, importance = cosine_distances(random_rows(12, 4, 1)), torch.linspace(0, 1, 12)
+    distances, importance = cosine_distances(random_rows(12, 4, 1))[None], torch.linspace(0, 1, 12)[None]
     before = distances.clone(), importance.clone()
-    farthest_first(distances, torch.tensor([4]), 7, None if alpha is None else importance, alpha or 0.0)
+    farthest_first(distances, torch.tensor([[4]]), 7, None if alpha is None else importance, alpha or 0.0)
     assert torch.equal(distances, before[0])
     assert torch.equal(importance, before[1])
