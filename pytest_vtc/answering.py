@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from pytest_vtc.batching import BatchLimits, chunks
 from pytest_vtc.cells import CaseFailed
-from pytest_vtc.models.backend import Backend, Prefix, Row
+from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.decoding import Output, Prefilled
+from pytest_vtc.models.sequences import Prefix, Row
 
 Answer = Output | CaseFailed
 

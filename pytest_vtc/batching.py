@@ -123,19 +123,31 @@ class BatchLimits:
     def halving(
         self, items: list[Item], call: Callable[[list[Item]], list[Result]], what: str
     ) -> list[Result | CaseFailed]:
-        """One result per item of `call(items)`; a call that fails is repeated with halves, down to the bad item."""
-        try:
-            return list(call(items))
-        except Exception as error:  # noqa: BLE001  Whatever the model raises on one row is that row's result.
-            no_memory = is_out_of_memory(error)
-            if len(items) == 1:
-                how = "out of memory with this case alone in a batch" if no_memory else f"the model failed on {what}"
-                return [CaseFailed.because(error, how)]
-        # Outside of the handler: the exception's traceback holds on to the tensors of the failed call.
-        if no_memory:
-            self.shrink(len(items))
-        half = len(items) // 2
-        return self.halving(items[:half], call, what) + self.halving(items[half:], call, what)
+        """`halving`, which also makes later batches smaller where memory ran out, and names what failed."""
+        return halving(items, call, f"the model failed on {what}", self.shrink)
+
+
+def halving(
+    items: list[Item],
+    call: Callable[[list[Item]], list[Result]],
+    failed: str | None = None,
+    on_no_memory: Callable[[int], None] = lambda _n_items: None,
+) -> list[Result | CaseFailed]:
+    """One result per item of `call(items)`; a call that fails is repeated with halves, down to the bad item.
+
+    failed: what to say of it. on_no_memory: called with the number of items for which memory ran out.
+    """
+    try:
+        return list(call(items))
+    except Exception as error:  # noqa: BLE001  Whatever the model raises on one item is that item's result.
+        no_memory = is_out_of_memory(error)
+        if len(items) == 1:
+            return [CaseFailed.because(error, "out of memory with this case alone in a batch" if no_memory else failed)]
+    # Outside of the handler: the exception's traceback holds on to the tensors of the failed call.
+    if no_memory:
+        on_no_memory(len(items))
+    half = len(items) // 2
+    return halving(items[:half], call, failed, on_no_memory) + halving(items[half:], call, failed, on_no_memory)
 
 
 def is_out_of_memory(error: Exception) -> bool:

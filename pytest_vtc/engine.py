@@ -18,19 +18,22 @@ from PIL import Image
 from torch import Tensor
 
 from pytest_vtc.answering import answer_rows
-from pytest_vtc.batching import Appetite, BatchLimits
+from pytest_vtc.batching import Appetite, BatchLimits, halving
 from pytest_vtc.cells import AnswerMode, CaseFailed, Generation, Positions
 from pytest_vtc.compression import (
     CONTEXT_NAMES,
     Compressed,
     CompressionError,
     Compressor,
+    Ranking,
     budget,
     run_compressor,
+    run_ranking,
 )
 from pytest_vtc.datasets.base import ImageSource, Sample
-from pytest_vtc.models.backend import Backend, Prefix, PromptError, Row, VisionTokens
+from pytest_vtc.models.backend import VISION_BATCH, Backend, PromptError
 from pytest_vtc.models.decoding import Output
+from pytest_vtc.models.sequences import Prefix, Row, VisionTokens
 from pytest_vtc.vision import ImagesAhead, Opened
 
 _PROVIDED = frozenset({"hidden", "text", "image", "encode"})
@@ -134,6 +137,17 @@ class _Encoded:
     tokens: VisionTokens
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What one compressor has to do on one image. key: image, spec and, if it reads the text, the question."""
+
+    key: tuple[Any, ...]
+    compressor: Compressor
+    encoded: _Encoded
+    prompt: str
+    budgets: set[int]
+
+
 class _Window:
     """What the cases of one window share: encoded images, compressed tokens, prompts, prefixes."""
 
@@ -153,23 +167,30 @@ class _Window:
         sources = list(dict.fromkeys(source for job in self.jobs for source in job.sample.images))
         ahead.keep_only(set(sources))
         keep_pixels = any(job.compressor and job.compressor.needs & {"image", "encode"} for job in self.jobs)
+        batch: dict[ImageSource, Opened] = {}
         for i, source in enumerate(sources):
             ahead.begin(sources[i:])
             opened = ahead.take(source)
-            self._encoded[source] = (
-                opened if isinstance(opened, CaseFailed) else self._encode(source, opened, keep_pixels)
-            )
+            if isinstance(opened, CaseFailed):
+                self._encoded[source] = opened
+            else:
+                batch[source] = opened
+            if len(batch) == VISION_BATCH or i == len(sources) - 1:
+                self._encode(batch, keep_pixels)
+                batch = {}
         ahead.begin(upcoming)
 
-    def _encode(self, source: ImageSource, opened: Opened, keep_pixels: bool) -> _Encoded | CaseFailed:
-        try:
-            tokens = self.backend.encode_processed(opened.processed)
-        except Exception as error:  # noqa: BLE001  One image that the model fails on must not end the run.
-            size = f"{opened.image.width}x{opened.image.height}"
-            return CaseFailed.because(error, f"{source} ({size}) does not go through the vision side")
-        if not torch.isfinite(tokens.features).all():
-            return CaseFailed(f"{source}: the vision side gave NaN or infinity; try another --vtc-dtype")
-        return _Encoded(opened.image if keep_pixels else None, tokens)
+    def _encode(self, batch: dict[ImageSource, Opened], keep_pixels: bool) -> None:
+        found = halving(list(batch.values()), lambda part: self.backend.encode_many([o.processed for o in part]))
+        for (source, opened), tokens in zip(batch.items(), found, strict=True):
+            if isinstance(tokens, CaseFailed):
+                size = f"{opened.image.width}x{opened.image.height}"
+                tokens = CaseFailed(f"{source} ({size}) does not go through the vision side: {tokens}")
+            elif not torch.isfinite(tokens.features).all():
+                tokens = CaseFailed(f"{source}: the vision side gave NaN or infinity; try another --vtc-dtype")
+            else:
+                tokens = _Encoded(opened.image if keep_pixels else None, tokens)
+            self._encoded[source] = tokens
 
     def size(self) -> tuple[int, int]:
         """Bytes of all images' features, and how many images there are."""
@@ -180,7 +201,7 @@ class _Window:
 
     def compress(self) -> None:
         """Run every compressor on every image it is needed for."""
-        wanted: dict[tuple[Any, ...], tuple[Compressor, _Encoded, str, set[int]]] = {}
+        wanted: dict[tuple[Any, ...], _Wanted] = {}
         for job in self.jobs:
             if job.compressor is None:
                 continue
@@ -188,42 +209,66 @@ class _Window:
                 encoded = self._encoded[source]
                 if isinstance(encoded, _Encoded):
                     key = self._image_key(job, job.compressor, source)
-                    entry = wanted.setdefault(key, (job.compressor, encoded, job.sample.prompt, set()))
-                    entry[3].add(budget(len(encoded.tokens), job.ratio))
-        for key, (compressor, encoded, prompt, budgets) in wanted.items():
-            for n_target in sorted(budgets):
-                self._compressed[(*key, n_target)] = self._run(compressor, key[0], encoded, prompt, n_target)
+                    item = wanted.setdefault(key, _Wanted(key, job.compressor, encoded, job.sample.prompt, set()))
+                    item.budgets.add(budget(len(encoded.tokens), job.ratio))
+        rankings: dict[tuple[str, int], list[_Wanted]] = {}
+        for item in wanted.values():
+            if isinstance(item.compressor, Ranking):
+                rankings.setdefault((item.compressor.spec, len(item.encoded.tokens)), []).append(item)
+            else:
+                self._compress_alone(item)
+        for items in rankings.values():
+            self._rank(items)
 
-    def _run(
-        self, compressor: Compressor, source: ImageSource, encoded: _Encoded, prompt: str, n_target: int
-    ) -> Compressed | CaseFailed:
+    def _rank(self, items: list[_Wanted]) -> None:
+        """One ranking of many images of one size, for all their budgets."""
+        compressor = items[0].compressor
+        assert isinstance(compressor, Ranking)
         try:
-            context = self._context(compressor, source, encoded, prompt)
-            return run_compressor(compressor, encoded.tokens.features, n_target, context)
-        except CompressionError as error:
-            return CaseFailed.because(error)
+            found = run_ranking(
+                compressor,
+                [item.encoded.tokens.features for item in items],
+                [item.budgets for item in items],
+                [self._context(item) for item in items],
+            )
+        except CompressionError:
+            for item in items:  # one by one, so that it fails only the image at fault
+                self._compress_alone(item)
+            return
+        for item, by_budget in zip(items, found, strict=True):
+            self._compressed.update(((*item.key, n_target), kept) for n_target, kept in by_budget.items())
+
+    def _compress_alone(self, item: _Wanted) -> None:
+        for n_target in sorted(item.budgets):
+            try:
+                features = item.encoded.tokens.features
+                kept = run_compressor(item.compressor, features, n_target, self._context(item))
+            except CompressionError as error:
+                self._compressed[(*item.key, n_target)] = CaseFailed.because(error)
+            else:
+                self._compressed[(*item.key, n_target)] = kept
 
     @staticmethod
     def _image_key(job: Job, compressor: Compressor, source: ImageSource) -> tuple[Any, ...]:
         return source, compressor.spec, job.sample.prompt if "text" in compressor.needs else None
 
-    def _context(self, compressor: Compressor, source: ImageSource, encoded: _Encoded, prompt: str) -> dict[str, Any]:
-        check_supported(compressor)
-        tokens = encoded.tokens
+    def _context(self, item: _Wanted) -> dict[str, Any]:
+        check_supported(item.compressor)
+        encoded, tokens = item.encoded, item.encoded.tokens
         columns = tokens.grid[1]
         raster = torch.arange(len(tokens))
         context: dict[str, Any] = {
             "grid": tokens.grid,
             "positions": torch.stack([raster // columns, raster % columns], dim=1),
-            "generator": _generator(self.engine.seed, source.fingerprint()),
+            "generator": _generator(self.engine.seed, item.key[0].fingerprint()),
         }
         costly: dict[str, Callable[[], Any]] = {
             "hidden": lambda: tokens.hidden.float(),
-            "text": lambda: self.backend.text_embeddings(prompt),
+            "text": lambda: self.backend.text_embeddings(item.prompt),
             "image": lambda: encoded.image,
             "encode": lambda: self._encoder(encoded.image),
         }
-        return context | {name: costly[name]() for name in compressor.needs}
+        return context | {name: costly[name]() for name in item.compressor.needs}
 
     def _encoder(self, image: Image.Image | None) -> Callable[[int, int], Tensor]:
         assert image is not None

@@ -13,7 +13,8 @@ import torch
 from pytest_vtc.compression import Compressed
 from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.datasets.probes import Probes
-from pytest_vtc.models.backend import Backend, PromptError, Row
+from pytest_vtc.models.backend import Backend, PromptError
+from pytest_vtc.models.sequences import Row
 
 
 class ParityError(RuntimeError):

@@ -14,8 +14,9 @@ from pytest_vtc.batching import Appetite, BatchLimits
 from pytest_vtc.cells import CaseFailed, Positions
 from pytest_vtc.compression import Compressed
 from pytest_vtc.datasets.registry import data_home, open_samples
-from pytest_vtc.models.backend import Backend, Prefix, Row
+from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.decoding import Output
+from pytest_vtc.models.sequences import Prefix, Row
 
 QUESTIONS = (
     "what digit is red ?",

@@ -256,3 +256,32 @@ def test_kept_rows_go_in_the_order_given(tiny: Backend, samples: list[Sample]) -
     features = tiny.encode(samples[0].images[0].open()).features
     kept = run_compressor(Swapped(), features, 2, {})
     assert torch.equal(kept.gather(features), features[[1, 0]])
+
+
+def test_images_that_share_a_call_keep_every_bit_of_their_features(tiny: Backend, samples: list[Sample]) -> None:
+    processed = [tiny.process(s.images[0].open()) for s in samples[:4]]
+    alone = [tiny.encode_processed(p) for p in processed]
+    for _ in range(2):  # the first time is the trial
+        for one, other in zip(alone, tiny.encode_many(processed), strict=True):
+            assert torch.equal(one.features, other.features)
+            assert torch.equal(one.hidden, other.hidden)
+            assert one.grid == other.grid
+
+
+def test_images_do_not_share_a_call_where_that_changes_their_features(
+    tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processed = [tiny.process(s.images[0].open()) for s in samples[:4]]
+    alone = [tiny.encode_processed(p).features for p in processed]
+    see = Backend._see
+
+    def rounds_differently(self: Backend, pixels: Any) -> Any:
+        output = see(self, pixels)
+        if len(pixels["pixel_values"]) > 1:
+            output.pooler_output = [item + 1e-6 for item in output.pooler_output]
+        return output
+
+    monkeypatch.setattr(Backend, "_see", rounds_differently)
+    monkeypatch.setattr(tiny, "_shares_calls", {})
+    for _ in range(2):
+        assert all(torch.equal(a, b.features) for a, b in zip(alone, tiny.encode_many(processed), strict=True))

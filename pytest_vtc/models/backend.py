@@ -10,7 +10,6 @@ import itertools
 import string
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -21,82 +20,25 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from pytest_vtc.cells import Positions
 from pytest_vtc.compression import Compressed, CompressionError
-from pytest_vtc.models.decoding import Batch, GreedyLoop, LetterLoop, Output, Prefilled, prefill_only, select_rows
+from pytest_vtc.models.decoding import (
+    Batch,
+    GreedyLoop,
+    LetterLoop,
+    Output,
+    Prefilled,
+    make_greedy,
+    prefill_only,
+    select_rows,
+)
+from pytest_vtc.models.sequences import Prefix, Row, VisionTokens
 
 
 class PromptError(ValueError):
     """A prompt cannot be given to this model; the message says why."""
 
 
-_GREEDY = {
-    "do_sample": False,
-    "num_beams": 1,
-    "temperature": None,
-    "top_k": None,
-    "top_p": None,
-    "min_new_tokens": None,
-}
-
-
-@dataclass(frozen=True)
-class VisionTokens:
-    """The vision side of one image.
-
-    features: [N, D] in the model's dtype, raster order, as the language model gets them (after the projector).
-    hidden: [N, C] before the projector. grid: rows, columns; rows * columns = N.
-    """
-
-    features: Tensor
-    hidden: Tensor
-    grid: tuple[int, int]
-
-    def __len__(self) -> int:
-        return self.features.shape[0]
-
-
-@dataclass(frozen=True, eq=False)
-class Prefix:
-    """A sequence up to the end of its last image: what all questions on one compressed image have in common.
-
-    ids, positions: [P], placeholders already cut down to the kept tokens. features: [M, D] for each image in order.
-    next_position: of the first token after it.
-    """
-
-    ids: list[int]
-    positions: list[int]
-    features: tuple[Tensor, ...]
-    next_position: int
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One sequence for the language model: a prefix, and the token ids that follow it.
-
-    n_options: if not 0, the answer is the likeliest of so many letters, A first, and nothing is generated.
-    """
-
-    prefix: Prefix
-    suffix: list[int]
-    n_options: int = 0
-
-    @property
-    def ids(self) -> list[int]:
-        return self.prefix.ids + self.suffix
-
-    @property
-    def positions(self) -> list[int]:
-        start = self.prefix.next_position
-        return [*self.prefix.positions, *range(start, start + len(self.suffix))]
-
-    @property
-    def features(self) -> tuple[Tensor, ...]:
-        return self.prefix.features
-
-    def __len__(self) -> int:
-        return len(self.prefix) + len(self.suffix)
+VISION_BATCH = 4
+"""Images per call of the vision side, where they can share one."""
 
 
 class Backend(ABC):
@@ -116,7 +58,8 @@ class Backend(ABC):
         stops = model.generation_config.eos_token_id
         self.stop_ids: tuple[int, ...] = tuple(stops) if isinstance(stops, (list, tuple)) else (int(stops),)
         self.pad_id: int = tokenizer.pad_token_id
-        self.overridden = _make_greedy(model.generation_config, self.pad_id)
+        self.overridden = make_greedy(model.generation_config, self.pad_id)
+        self._shares_calls: dict[tuple[tuple[int, ...], ...], bool] = {}
 
     # What a family may differ in
 
@@ -160,11 +103,38 @@ class Backend(ABC):
 
     @torch.inference_mode()
     def encode_processed(self, processed: Any) -> VisionTokens:
-        """Vision tower and projector for what `process` gave. One image at a time: its features depend on no other."""
-        output = self.model.model.get_image_features(**self._pixels(processed), return_dict=True)
+        """Vision tower and projector for what `process` gave."""
+        output = self._see(self._pixels(processed))
         features = torch.cat([item.reshape(-1, item.shape[-1]) for item in output.pooler_output])
         hidden = output.last_hidden_state
         return VisionTokens(features, hidden.reshape(-1, hidden.shape[-1]), self._grid(processed))
+
+    @torch.inference_mode()
+    def encode_many(self, processed: Sequence[Any]) -> list[VisionTokens]:
+        """`encode_processed` of each. Images of one shape share a call where that changes no bit of their features.
+
+        Whether it does is tried once for each shape: a greedy choice among near-equal tokens would show the least
+        difference, and results must not depend on which images happened to share a call.
+        """
+        shapes = {tuple(tuple(p[key].shape) for key in self.pixel_keys) for p in processed}
+        if len(processed) != VISION_BATCH or len(shapes) > 1 or not self._shares_calls.get(shape := shapes.pop(), True):
+            return [self.encode_processed(p) for p in processed]
+        output = self._see(self._pixels({key: torch.cat([p[key] for p in processed]) for key in self.pixel_keys}))
+        features = torch.cat([item.reshape(-1, item.shape[-1]) for item in output.pooler_output]).chunk(len(processed))
+        hidden = output.last_hidden_state
+        hidden = hidden.reshape(-1, hidden.shape[-1]).chunk(len(processed))
+        together = [VisionTokens(f, h, self._grid(p)) for f, h, p in zip(features, hidden, processed, strict=True)]
+        if shape in self._shares_calls:
+            return together
+        alone = [self.encode_processed(p) for p in processed]
+        pairs = zip(together, alone, strict=True)
+        self._shares_calls[shape] = all(
+            torch.equal(a.features, b.features) and torch.equal(a.hidden, b.hidden) for a, b in pairs
+        )
+        return alone
+
+    def _see(self, pixels: dict[str, Tensor]) -> Any:
+        return self.model.model.get_image_features(**pixels, return_dict=True)
 
     def encode_resized(self, image: Image.Image, rows: int, columns: int) -> Tensor:
         """The image encoded afresh at the size that yields rows x columns tokens: [rows * columns, D] float32."""
@@ -405,16 +375,3 @@ class Backend(ABC):
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and length > limit:
             raise PromptError(f"prompt and answer need {length} tokens, the model's context has {limit}")
-
-
-def _make_greedy(config: Any, pad_id: int) -> dict[str, Any]:
-    """Take out of a checkpoint's generation settings what would sample, search or hide an empty answer.
-
-    generate() fills whatever a call leaves out from there. The rest stays: stock and compressed share it. Returns what
-    was replaced.
-    """
-    replaced = {key: old for key in _GREEDY if (old := getattr(config, key, None)) not in (None, _GREEDY[key])}
-    for key, value in _GREEDY.items():
-        setattr(config, key, value)
-    config.pad_token_id = pad_id
-    return replaced

@@ -15,6 +15,15 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+_GREEDY = {
+    "do_sample": False,
+    "num_beams": 1,
+    "temperature": None,
+    "top_k": None,
+    "top_p": None,
+    "min_new_tokens": None,
+}
+
 
 @dataclass(frozen=True)
 class Output:
@@ -170,3 +179,16 @@ def _forward(model: Any, input_ids: Tensor, cache: DynamicCache, kwargs: dict[st
     )
     # A copy: a view would keep the logits of the whole prompt alive where the model gives them all.
     return model(**inputs, return_dict=True).logits[:, -1].to(torch.float32, copy=True)
+
+
+def make_greedy(config: Any, pad_id: int) -> dict[str, Any]:
+    """Take out of a checkpoint's generation settings what would sample, search or hide an empty answer.
+
+    generate() fills whatever a call leaves out from there. The rest stays: stock and compressed share it. Returns what
+    was replaced.
+    """
+    replaced = {key: old for key in _GREEDY if (old := getattr(config, key, None)) not in (None, _GREEDY[key])}
+    for key, value in _GREEDY.items():
+        setattr(config, key, value)
+    config.pad_token_id = pad_id
+    return replaced
