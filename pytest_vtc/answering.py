@@ -20,7 +20,7 @@ def answer_rows(backend: Backend, limits: BatchLimits, rows: Sequence[Row], max_
     of_prefix: dict[int, list[Row]] = {}
     for row in distinct.values():
         of_prefix.setdefault(id(row.prefix), []).append(row)
-    shared, alone = _split(list(of_prefix.values()), backend.sliding_window, max_new_tokens)
+    shared, alone = _split(backend, list(of_prefix.values()), max_new_tokens)
 
     def generate(batch: list[Row], prefilled: Prefilled | None = None) -> None:
         found = limits.halving(
@@ -53,22 +53,28 @@ def _key(row: Row) -> tuple[int, ...]:
     return (id(row.prefix), row.n_options, *row.suffix)
 
 
-def _split(
-    groups: list[list[Row]], sliding_window: int | None, max_new_tokens: int
-) -> tuple[list[list[Row]], list[Row]]:
-    """Groups of rows whose common prefix is computed once, and rows that are computed whole.
+def within_window(backend: Backend, rows: Sequence[Row], max_new_tokens: int) -> bool:
+    """Can these rows go on from prefixes computed before, all in one batch, without a change of their answers?
 
-    Going on from a prefix leaves padding between it and a shorter suffix. That is exact while every layer sees all
-    slots; beyond the shortest sliding window it is not, and such rows are computed whole.
+    Between a prefix and a shorter suffix lies padding. That is exact while every layer sees all slots; beyond the
+    shortest sliding window the padding would push tokens out of sight.
     """
-    longest = max((len(row.suffix) for group in groups for row in group), default=0)
+    window = backend.sliding_window
+    slots = max(len(row.prefix) for row in rows) + max(len(row.suffix) for row in rows) + max_new_tokens
+    return window is None or slots <= window
+
+
+def _split(backend: Backend, groups: list[list[Row]], max_new_tokens: int) -> tuple[list[list[Row]], list[Row]]:
+    """Groups of rows whose common prefix is computed once, and rows that are computed whole."""
+    longest = max((row for group in groups for row in group), key=lambda row: len(row.suffix), default=None)
     shared: list[list[Row]] = []
     alone: list[Row] = []
     for group in groups:
-        prefix = group[0].prefix
-        slots = len(prefix) + longest + max_new_tokens
-        exact = sliding_window is None or slots <= sliding_window
-        if len(group) > 1 and len(prefix) and exact and all(row.suffix for row in group):
+        first = group[0]
+        assert longest is not None
+        # Any of them may share a batch with the longest suffix.
+        exact = within_window(backend, [first, Row(first.prefix, longest.suffix)], max_new_tokens)
+        if len(group) > 1 and len(first.prefix) and exact and all(row.suffix for row in group):
             shared.append(group)
         else:
             alone += group

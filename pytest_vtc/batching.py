@@ -44,18 +44,19 @@ class Appetite:
 
     @classmethod
     def of(cls, model: Any) -> Appetite:
-        """An upper estimate from the model's configuration."""
-        config = model.config.get_text_config()
+        """An upper estimate, read off the language model's layers: configurations differ in how they say it."""
+        decoder = model.get_decoder()
         size = model.dtype.itemsize
-        heads = max(getattr(config, name, None) or 0 for name in ("num_key_value_heads", "num_global_key_value_heads"))
-        width = max(getattr(config, name, None) or 0 for name in ("head_dim", "global_head_dim"))
-        width = width or config.hidden_size // config.num_attention_heads
-        wide = config.intermediate_size
-        wide = max(wide) if isinstance(wide, list | tuple) else wide
+        sized = [(name, module) for name, module in decoder.named_modules() if hasattr(module, "out_features")]
+        embeddings = model.get_input_embeddings()
+        hidden = embeddings.embedding_dim
+        # Of one layer at a time: its input and output in several stages, and its widest projection.
+        widest = max((module.out_features for _, module in sized), default=hidden)
+        slot = sum(module.out_features for name, module in sized if name.endswith((".k_proj", ".v_proj")))
         return cls(
-            token=size * (16 * config.hidden_size + 4 * wide),
-            slot=size * 2 * config.num_hidden_layers * max(1, heads) * width,
-            row=3 * 4 * config.vocab_size,
+            token=size * (16 * hidden + 4 * widest),
+            slot=size * (slot or 2 * hidden * len(decoder.layers)),
+            row=3 * 4 * embeddings.num_embeddings,
         )
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 
+from pytest_vtc.answering import within_window
 from pytest_vtc.compression import Compressed
 from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.datasets.probes import Probes
 from pytest_vtc.models.backend import Backend, PromptError
+from pytest_vtc.models.decoding import Output
 from pytest_vtc.models.sequences import Row
 
 
@@ -25,8 +27,8 @@ class ParityError(RuntimeError):
 class Parity:
     """What was compared. max_logit_difference: over all samples, steps and vocabulary; must be 0.
 
-    batch_agreement: share of samples answered in one padded batch of different lengths as they are alone; None where
-        that was not asked for.
+    batch_agreement: share of answers that are in one padded batch of different lengths, and after a prefix computed
+        beforehand, as they are alone; None where that was not asked for.
     """
 
     samples: int
@@ -85,8 +87,11 @@ def check_parity(backend: Backend, samples: Sequence[Sample], max_new_tokens: in
             alone += [ours.token_ids, backend.generate([rows[-1]], max_new_tokens)[0].token_ids]
     agreement = None
     if batched:
-        together = _in_one_batch(backend, rows, max_new_tokens)
-        agreement = sum(a == b for a, b in zip(alone, together, strict=True)) / len(alone)
+        ways = [_in_one_batch(backend, rows, max_new_tokens)]
+        if within_window(backend, rows, max_new_tokens):
+            ways.append(_in_one_batch(backend, rows, max_new_tokens, from_prefixes=True))
+        same_as_alone = [a == b for together in ways for a, b in zip(alone, together, strict=True)]
+        agreement = sum(same_as_alone) / len(same_as_alone)
     parity = Parity(len(samples), difference, same, agreement)
     if difference != 0 or not same:
         raise ParityError(
@@ -97,23 +102,37 @@ def check_parity(backend: Backend, samples: Sequence[Sample], max_new_tokens: in
         )
     if agreement is not None and agreement < 1 and backend.dtype == torch.float32:
         raise ParityError(
-            f"answers depend on the batch: {agreement:.0%} of {len(alone)} rows answer alone as they do in one batch. "
+            f"answers depend on the batch: {agreement:.0%} of {len(alone)} rows answer in one batch as they do alone. "
             "In float32 they must all agree; run with --vtc-batch-size 1, where none shares a batch, and report this "
             "model."
         )
     return parity
 
 
-def _in_one_batch(backend: Backend, rows: list[Row], max_new_tokens: int) -> list[list[int]]:
-    """Answers of all rows in one batch, or in two halves where the GPU's memory does not hold it."""
+def _in_one_batch(
+    backend: Backend, rows: list[Row], max_new_tokens: int, from_prefixes: bool = False
+) -> list[list[int]]:
+    """Answers of all rows in one batch, or in two halves where memory does not hold it.
+
+    from_prefixes: with the prefixes computed first, and the rows going on from them.
+    """
+
+    def generate(part: list[Row]) -> list[Output]:
+        prefilled = backend.prefill([row.prefix for row in part]) if from_prefixes else None
+        return backend.generate(part, max_new_tokens, prefilled=prefilled)
+
     try:
-        return [output.token_ids for output in backend.generate(rows, max_new_tokens)]
-    except torch.cuda.OutOfMemoryError:
+        return [output.token_ids for output in generate(rows)]
+    except torch.OutOfMemoryError:
         if len(rows) <= 2:
             raise
         torch.cuda.empty_cache()
     half = len(rows) // 2
-    return _in_one_batch(backend, rows[:half], max_new_tokens) + _in_one_batch(backend, rows[half:], max_new_tokens)
+    return [
+        answer
+        for part in (rows[:half], rows[half:])
+        for answer in _in_one_batch(backend, part, max_new_tokens, from_prefixes)
+    ]
 
 
 def _first(n_kept: int, n_tokens: int) -> Compressed:

@@ -10,9 +10,12 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, Gemma4Config
 
+from pytest_vtc.cells import Generation
 from pytest_vtc.compression import Compressed
 from pytest_vtc.datasets.base import Sample
 from pytest_vtc.datasets.registry import data_home, open_samples
+from pytest_vtc.discovery import resolve
+from pytest_vtc.engine import Engine, Job
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.catalogue import CATALOGUE
 from pytest_vtc.models.loading import load_backend
@@ -79,8 +82,8 @@ def test_answers_that_depend_on_the_batch_are_noticed(
 ) -> None:
     generate = Backend.generate
 
-    def forgets_in_batches(self, rows, limit, with_logits=False):  # type: ignore[no-untyped-def]
-        outputs = generate(self, rows, limit, with_logits)
+    def forgets_in_batches(self, rows, limit, **options):  # type: ignore[no-untyped-def]
+        outputs = generate(self, rows, limit, **options)
         return outputs if len(rows) == 1 else outputs[:1] * len(outputs)
 
     monkeypatch.setattr(Backend, "generate", forgets_in_batches)
@@ -101,10 +104,11 @@ def test_the_checkpoints_sampling_settings_are_overridden_and_remembered(tiny: B
         {"use_bidirectional_attention": "vision", "sliding_window": 24},
         {"num_kv_shared_layers": 2, "use_double_wide_mlp": True},
         {"hidden_size_per_layer_input": 0, "attention_k_eq_v": True},
+        {"global_head_dim": 64, "num_kv_shared_layers": 2},
     ],
-    ids=["bidirectional", "bidirectional-short-window", "shared-kv", "k-eq-v"],
+    ids=["bidirectional", "bidirectional-short-window", "shared-kv", "k-eq-v", "two-head-sizes"],
 )
-def test_variants_of_the_larger_checkpoints_keep_parity(
+def test_variants_of_the_larger_checkpoints_keep_parity_and_share_prefixes(
     tmp_path: Path, samples: list[Sample], changes: dict[str, Any]
 ) -> None:
     """Random weights, loaded from a folder as a real checkpoint is."""
@@ -123,10 +127,36 @@ def test_variants_of_the_larger_checkpoints_keep_parity(
     model.save_pretrained(tmp_path)
     shutil.copy(source / "generation_config.json", tmp_path)
     backend = load_backend(str(tmp_path))
-    for name, value in changes.items():
-        assert getattr(backend.model.config.text_config, name) == value
+    saved = backend.model.config.text_config.to_dict()
+    # Two head sizes are saved layer by layer, under another name.
+    assert saved != config.text_config.to_dict()
+    assert all(saved.get(name, value) == value for name, value in changes.items())
     parity = check_parity(backend, samples[:3])
-    assert parity.max_logit_difference == 0
+    assert (parity.max_logit_difference, parity.batch_agreement) == (0, 1)
+    jobs = [Job(s, c, r) for s in samples for c, r in [(None, 1.0), (resolve(["divprune"])[0], 0.25)]]
+    alone = Engine(backend, batch_size=1)
+    expected = [result for job in jobs for result in alone.run([job], 6)]
+    together = Engine(backend).run(jobs, 6)
+    assert [r.answer for r in together if isinstance(r, Generation)] == [
+        r.answer for r in expected if isinstance(r, Generation)
+    ]
+    assert len({r.answer for r in together if isinstance(r, Generation)}) > 1
+
+
+def test_a_prefix_that_is_not_what_it_was_computed_from_is_noticed(
+    tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefill = Backend.prefill
+
+    def loses_the_image(self, prefixes):  # type: ignore[no-untyped-def]
+        filled = prefill(self, prefixes)
+        for layer in filled.cache.layers:
+            layer.values = torch.zeros_like(layer.values)
+        return filled
+
+    monkeypatch.setattr(Backend, "prefill", loses_the_image)
+    with pytest.raises(ParityError, match="depend on the batch"):
+        check_parity(tiny, samples)
 
 
 @pytest.mark.slow

@@ -12,12 +12,11 @@ from typing import Any
 
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from workload import Variant
 
 from pytest_vtc.compression import Compressor, budget
 from pytest_vtc.datasets.base import Sample
 from pytest_vtc.models.gemma4 import Gemma4Backend
-
-Variant = tuple[Compressor | None, float]
 
 
 class ReferenceLoop:

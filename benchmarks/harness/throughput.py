@@ -22,20 +22,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from reference_loop import ReferenceLoop, Variant
+from random_model import random_backend
+from reference_loop import ReferenceLoop
 from tabulate import tabulate
+from workload import COMPRESSORS, RATIOS, SEED, first_of_each_image, jobs_for, run_windows, variants
 
-from pytest_vtc.cells import Generation
 from pytest_vtc.datasets.base import Sample
 from pytest_vtc.datasets.registry import data_home, open_samples
-from pytest_vtc.discovery import resolve
-from pytest_vtc.engine import Engine, Job
+from pytest_vtc.engine import Engine
 from pytest_vtc.models.gemma4 import Gemma4Backend
 from pytest_vtc.models.loading import load_backend
 
-COMPRESSORS = ("divprune", "fps", "identity", "random")
-RATIOS = (0.5, 0.25, 0.125)
-SEED = 42
 PROMISED = {"all questions of each image": 30.0, "one question per image": 15.0}
 PROMISED_OVERHEAD = 1.25
 
@@ -51,7 +48,6 @@ class Measured:
     loop_seconds_per_case: float
     engine_seconds_per_case: float
     model_seconds_per_case: float
-    pytest_seconds_per_case: float | None
     different: int
 
     @property
@@ -102,82 +98,63 @@ def compare(
     backend: Gemma4Backend, workload: str, samples: Sequence[Sample], n_loop: int, max_new_tokens: int, repeats: int
 ) -> Measured:
     """The loop on the first `n_loop` samples, the engine on all of them; the fastest of `repeats` runs each."""
-    variants: list[Variant] = [(None, 1.0), *((c, r) for c in resolve(COMPRESSORS) for r in RATIOS)]
-    jobs = [Job(sample, *variant) for sample in samples for variant in variants]
+    cells = variants()
+    jobs = jobs_for(samples, cells)
     loop = ReferenceLoop(backend, max_new_tokens, SEED)
     loop_seconds, engine_seconds, model_seconds = [], [], []
     different = 0
-    loop.run(samples[:1], variants)
-    _run(Engine(backend, seed=SEED), jobs[: len(variants) * 8], max_new_tokens)
+    loop.run(samples[:1], cells)
+    run_windows(Engine(backend, seed=SEED), jobs[: len(cells) * 8], max_new_tokens)
     for _ in range(repeats):
         started = time.perf_counter()
-        expected = loop.run(samples[:n_loop], variants)
+        expected = loop.run(samples[:n_loop], cells)
         loop_seconds.append((time.perf_counter() - started) / len(expected))
         started = time.perf_counter()
-        found = _run(Engine(backend, seed=SEED), jobs, max_new_tokens)
+        found = run_windows(Engine(backend, seed=SEED), jobs, max_new_tokens)
         engine_seconds.append((time.perf_counter() - started) / len(jobs))
         # Apart from the run that is timed: waiting for a GPU at each call would slow it.
         clock = ModelClock(backend.model)
         with clock.running():
-            _run(Engine(backend, seed=SEED), jobs, max_new_tokens)
+            run_windows(Engine(backend, seed=SEED), jobs, max_new_tokens)
         model_seconds.append(clock.seconds / len(jobs))
         different += sum(a != b for a, b in zip(expected, found, strict=False))
     images = len({source for sample in samples for source in sample.images})
     return Measured(
-        workload, images, len(jobs), n_loop * len(variants), min(loop_seconds), min(engine_seconds),
-        min(model_seconds), None, different,
+        workload, images, len(jobs), n_loop * len(cells), min(loop_seconds), min(engine_seconds),
+        min(model_seconds), different,
     )  # fmt: skip
 
 
-def _run(engine: Engine, jobs: Sequence[Job], max_new_tokens: int) -> list[str]:
-    """All jobs, window by window as a session cuts them, the next window's images named ahead."""
-    answers: list[str] = []
-    start = 0
-    while start < len(jobs):
-        stop = _window_end(engine, jobs, start)
-        upcoming = [source for job in jobs[stop : stop + 512] for source in job.sample.images]
-        for result in engine.run(jobs[start:stop], max_new_tokens, list(dict.fromkeys(upcoming))):
-            if not isinstance(result, Generation):
-                raise result
-            answers.append(result.answer)
-        start = stop
-    return answers
+@dataclass(frozen=True)
+class Session:
+    """The sweep as a pytest session. whole, again: seconds per case, computed and answered from the store."""
+
+    cases: int
+    whole: float
+    again: float
 
 
-def _window_end(engine: Engine, jobs: Sequence[Job], start: int) -> int:
-    max_cases, max_images = engine.limits.window()
-    seen: set[Any] = set()
-    for stop in range(start, len(jobs)):
-        seen.update(jobs[stop].sample.images)
-        if stop - start >= max_cases or len(seen) > max_images:
-            return stop
-    return len(jobs)
-
-
-def through_pytest(dataset: str, n: str, repeats: int) -> float:
-    """Seconds per case of the same cells as a pytest session, start-up and collection included; the fastest run."""
-    best = float("inf")
+def pytest_sweep(n: int, repeats: int) -> Session:
+    """The cells on `n` questions of easy-VQA, in a process of its own; the fastest of `repeats` runs."""
+    whole: list[float] = []
+    again: list[float] = []
+    cases = 1
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder)
             (path / "test_accuracy.py").write_text("def test_accuracy(vtc_case):\n    vtc_case.measure()\n")
             command = [
                 sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_accuracy.py",
-                f"--vtc-data={dataset}", f"--vtc-n={n}", f"--vtc-compressors={','.join(COMPRESSORS)}",
+                "--vtc-data=easyvqa", f"--vtc-n={n}", f"--vtc-compressors={','.join(COMPRESSORS)}",
                 f"--vtc-ratios={','.join(map(str, RATIOS))}", f"--vtc-seed={SEED}",
             ]  # fmt: skip
-            started = time.perf_counter()
-            subprocess.run(command, cwd=path, check=True, capture_output=True)
-            seconds = time.perf_counter() - started
+            for seconds in (whole, again):
+                started = time.perf_counter()
+                subprocess.run(command, cwd=path, check=True, capture_output=True)
+                seconds.append(time.perf_counter() - started)
             with (path / "vtc-results" / "samples.jsonl").open(encoding="utf-8") as lines:
-                best = min(best, seconds / sum(1 for _ in lines))
-    return best
-
-
-def first_of_each_image(samples: Sequence[Sample], n: int) -> list[Sample]:
-    """One question on each of `n` images."""
-    by_group = {sample.group: sample for sample in reversed(samples)}
-    return list(reversed(by_group.values()))[:n]
+                cases = sum(1 for _ in lines)
+    return Session(cases, min(whole) / cases, min(again) / cases)
 
 
 def main() -> int:
@@ -186,25 +163,53 @@ def main() -> int:
     parser.add_argument("--loop-samples", type=int, default=24, help="samples the loop is timed on; default 24")
     parser.add_argument("--repeats", type=int, default=3, help="the fastest of so many runs counts; default 3")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
-    parser.add_argument("--random-weights", metavar="MODEL", help="the configuration of a real model, random values")
+    parser.add_argument("--random-weights", metavar="MODEL", help="gemma-4-E2B or gemma-4-E4B in its real size")
+    parser.add_argument("--layers", type=int, help="with --random-weights: fewer text layers, to try it on less")
     parser.add_argument("--skip-pytest", action="store_true", help="leave out the same sweep through pytest")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--no-check", action="store_true", help="print only; exit code 0 whatever comes out")
     options = parser.parse_args()
-    backend = cast("Gemma4Backend", load_backend("tiny-gemma4", options.dtype))
+    if options.random_weights:
+        backend = random_backend(options.random_weights, options.layers)
+    else:
+        backend = cast("Gemma4Backend", load_backend("tiny-gemma4", options.dtype))
     data = open_samples("easyvqa", data_home(), None, SEED)
     one_each = first_of_each_image(data.samples, 10_000)
     groups = {sample.group for sample in one_each[: options.images]}
     whole = [sample for sample in data.samples if sample.group in groups]
     measured: list[Measured] = []
     for workload, samples in zip(PROMISED, (whole, one_each[: 4 * options.images]), strict=True):
-        print(f"{workload}: {len(samples):,} samples, {len(COMPRESSORS) * len(RATIOS) + 1} cells ...", flush=True)
+        print(f"{workload}: {len(samples):,} samples in {len(variants())} cells ...", flush=True)
         measured.append(compare(backend, workload, samples, options.loop_samples, data.max_new_tokens, options.repeats))
-    report(measured)
+    print(report(measured))
+    if torch.cuda.is_available():
+        print(f"the device computes {busy_share(backend, whole, data.max_new_tokens):.0%} of the engine's time")
+    through_pytest = None
+    if not (options.skip_pytest or options.random_weights):
+        through_pytest = pytest_sweep(len(whole), options.repeats)
+        print(
+            f"The same cells as a pytest session, {through_pytest.cases:,} cases of easy-VQA: "
+            f"{1e3 * through_pytest.whole:.2f} ms a case, start-up and collection included; "
+            f"{1e3 * through_pytest.again:.2f} ms of them without the model (the same session again, from its store)."
+        )
     if options.json:
         figures = [asdict(m) | {"ratio": m.ratio, "overhead": m.overhead} for m in measured]
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    return 0 if options.no_check or all(map(holds, measured)) else 1
+        also = None if through_pytest is None else asdict(through_pytest)
+        options.json.write_text(json.dumps({"engine": figures, "pytest": also}, indent=2) + "\n")
+    checked = not (options.no_check or options.random_weights)
+    return 1 if checked and not all(map(holds, measured)) else 0
+
+
+def busy_share(backend: Gemma4Backend, samples: Sequence[Sample], max_new_tokens: int) -> float:
+    """Share of the engine's wall time in which the GPU runs a kernel."""
+    jobs = jobs_for(samples, variants())
+    run_windows(Engine(backend, seed=SEED), jobs, max_new_tokens)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        started = time.perf_counter()
+        run_windows(Engine(backend, seed=SEED), jobs, max_new_tokens)
+        _synchronize()
+        seconds = time.perf_counter() - started
+    return sum(event.self_device_time_total for event in profile.key_averages()) / 1e6 / seconds
 
 
 def holds(measured: Measured) -> bool:
@@ -212,7 +217,7 @@ def holds(measured: Measured) -> bool:
     return enough and not measured.different
 
 
-def report(measured: Sequence[Measured]) -> None:
+def report(measured: Sequence[Measured]) -> str:
     rows = [
         [
             m.workload, f"{m.images:,}", f"{m.cases:,}", f"{1e3 * m.loop_seconds_per_case:.2f}",
@@ -222,7 +227,7 @@ def report(measured: Sequence[Measured]) -> None:
     ]  # fmt: skip
     headers = ["workload", "images", "cases", "loop\nms/case", "engine\nms/case", "loop /\nengine",
                "engine /\nmodel calls", "answers that\ndiffer"]  # fmt: skip
-    print(tabulate(rows, headers, disable_numparse=True))
+    return tabulate(rows, headers, disable_numparse=True)
 
 
 if __name__ == "__main__":
