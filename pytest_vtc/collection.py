@@ -7,7 +7,7 @@ specification costs several times as much to make and to keep.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -29,9 +29,6 @@ def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[C
         raise collector.CollectError(
             f"{name} takes vtc_case and is parametrized; give the sweep by options (or loop inside the test)"
         )
-    plugins = collector.config.pluginmanager
-    if not plugins.has_plugin(_RELEASE):
-        plugins.register(_Release(), _RELEASE)
     test = _Test(definition, sweep)
     return [CaseItem.from_parent(collector, test=test, order=order) for order in range(sweep.n_cases)]
 
@@ -137,13 +134,13 @@ class CaseItem(pytest.Item):
     # Marks and keywords
 
     @property
-    def own_markers(self) -> Any:
+    def own_markers(self) -> Any:  # type: ignore[override]
         if self._marks is None:
             self._marks = list(self.test.marks)
         return self._marks
 
     @property
-    def extra_keyword_matches(self) -> Any:
+    def extra_keyword_matches(self) -> Any:  # type: ignore[override]
         if self._extra is None:
             self._extra = set[str]()
         return self._extra
@@ -159,7 +156,7 @@ class CaseItem(pytest.Item):
         return self.parent.listextrakeywords().union(self._extra or ())  # type: ignore[union-attr]
 
     @cached_property
-    def keywords(self) -> Any:
+    def keywords(self) -> Any:  # type: ignore[override]
         keywords = NodeKeywords(self)
         keywords.update((mark.name, mark) for mark in self.own_markers)
         return keywords
@@ -176,13 +173,13 @@ class CaseItem(pytest.Item):
 
     def release(self) -> None:
         """Forget what the run has left on the item; what other plugins put there as attributes stays."""
-        state = self.__dict__
+        state: dict[str, Any] = vars(self)  # type: ignore[assignment]
         for name in _OF_A_RUN:
             state.pop(name, None)
         if not state.get("user_properties", True):
             del state["user_properties"]
         if not state:
-            del self.__dict__
+            del self.__dict__  # type: ignore[misc]  # without it an item is as small as before its run
 
     # What it runs
 
@@ -248,17 +245,3 @@ _OF_A_RUN = (
     "stash",
 )
 """Attributes that a run gives an item and that nothing reads after it."""
-
-_RELEASE = "vtc-release"
-
-
-class _Release:
-    """Frees an item's state once everybody has seen its run end. Registered where there are cases, workers included."""
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        try:
-            return (yield)
-        finally:
-            if isinstance(item, CaseItem):
-                item.release()
