@@ -35,13 +35,13 @@ def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[C
 
 def describe_partners(items: Sequence[pytest.Item]) -> list[str]:
     """A header line on the stock partners that come along with what was selected, if any do."""
-    selected: set[int] = set()
-    stock: set[int] = set()
-    for item in items:
-        if isinstance(item, CaseItem):
-            selected.add(item.order)
-            stock.add(item.test.stock_of(item.order))
-    partners = len(stock - selected)
+    cases = [item for item in items if isinstance(item, CaseItem)]
+    if not cases:
+        return []
+    selected = bytearray(cases[0].test.sweep.n_cases)
+    for item in cases:
+        selected[item.order] = True
+    partners = len({stock for item in cases if not selected[stock := item.test.stock_of(item.order)]})
     if not partners:
         return []
     come = "partner comes" if partners == 1 else "partners come"
@@ -71,7 +71,7 @@ class _Test:
         return f"{cells[column]}/{self.sweep.blocks[number].data.samples[row].id}"
 
     def stock_of(self, order: int) -> int:
-        """The order of the stock case of the same sample."""
+        """The place of the stock case of the same sample, for a place in the sweep."""
         number = bisect.bisect_right(self._starts, order) - 1
         return order - (order - self._starts[number]) % len(self._cells[number])
 
@@ -97,16 +97,22 @@ class CaseItem(pytest.Item):
     __slots__ = ("_extra", "_known_id", "_marks", "order", "test")
     test: _Test
     order: int
+    _known_id: Any
+    _marks: list[pytest.Mark] | None
+    _extra: set[str] | None
 
     is_vtc_case = True
     outcome: Any = None
     """What `vtc_case.measure()` brought, for the report."""
 
-    def __init__(self, *, parent: Any, test: _Test, order: int) -> None:
-        self.parent = parent
-        self.config, self.session, self.path = parent.config, parent.session, parent.path
-        self.test, self.order = test, order
-        self._known_id = self._marks = self._extra = None
+    @classmethod
+    def from_parent(cls, parent: Any, *, test: _Test, order: int) -> CaseItem:  # type: ignore[override]
+        item = cls.__new__(cls)
+        item.parent = parent
+        item.config, item.session, item.path = parent.config, parent.session, parent.path
+        item.test, item.order = test, order
+        item._known_id = item._marks = item._extra = None
+        return item
 
     __hash__ = object.__hash__  # not of the node id, which would be computed for it
 
