@@ -48,6 +48,9 @@ def describe_partners(items: Sequence[pytest.Item]) -> list[str]:
     return [f"vtc: {partners:,} stock {come} along with the selected cases, from the store where it has them"]
 
 
+_FIXTURE = "vtc_case"
+
+
 class _Test:
     """What all items of one test function share: the function, the sweep, and what their names are made of."""
 
@@ -62,6 +65,19 @@ class _Test:
     @cached_property
     def location(self) -> tuple[Any, int | None, str]:
         return self.definition.reportinfo()
+
+    @cached_property
+    def vtc_case(self) -> Callable[[Any], Any] | None:
+        """The function behind `vtc_case`, where nothing can tell whether it was called by way of a fixture.
+
+        That is where no other fixture applies, `vtc_case` is the plugin's own and nobody asked to see fixtures set up.
+        """
+        definitions = self.definition._fixtureinfo.name2fixturedefs.get(_FIXTURE, ())
+        option = self.definition.config.option
+        watched = option.setuponly or option.setupshow or option.setupplan
+        if len(definitions) != 1 or watched or set(self.definition.fixturenames) - {_FIXTURE, "request"}:
+            return None
+        return definitions[0].func
 
     def case_id(self, order: int) -> str:
         """The same as `sweep.case(order).id`, without making the case: names are asked for by the million."""
@@ -84,6 +100,19 @@ class _Computed:
 
     def __get__(self, item: Any, owner: type | None = None) -> Any:
         return self if item is None else self._compute(item)
+
+
+class _MadeOnce(_Computed):
+    """An attribute that is made when it is first read. Not functools.cached_property, whose lock takes its time."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, item: Any, owner: type | None = None) -> Any:
+        made = super().__get__(item, owner)
+        if item is not None:
+            setattr(item, self._name, made)
+        return made
 
 
 class CaseItem(pytest.Item):
@@ -161,18 +190,19 @@ class CaseItem(pytest.Item):
     def listextrakeywords(self) -> set[str]:
         return self.parent.listextrakeywords().union(self._extra or ())  # type: ignore[union-attr]
 
-    @cached_property
-    def keywords(self) -> Any:  # type: ignore[override]
+    def _make_keywords(self) -> Any:
         keywords = NodeKeywords(self)
         keywords.update((mark.name, mark) for mark in self.own_markers)
         return keywords
 
+    keywords: Any = _MadeOnce(_make_keywords)
+
     # What pytest and plugins keep on an item
 
-    stash: Any = cached_property(lambda _: pytest.Stash())
+    stash: Any = _MadeOnce(lambda _: pytest.Stash())
     _store = _Computed(lambda item: item.stash)
-    user_properties: Any = cached_property(lambda _: [])
-    _report_sections: Any = cached_property(lambda _: [])
+    user_properties: Any = _MadeOnce(lambda _: [])
+    _report_sections: Any = _MadeOnce(lambda _: [])
     _request: Any = False  # to be made just before the run
     funcargs: Any = _Computed(lambda _: {})
     instance: Any = None
@@ -223,7 +253,11 @@ class CaseItem(pytest.Item):
         self._request = TopRequest(self, _ispytest=True)  # type: ignore[arg-type]
 
     def setup(self) -> None:
-        self._request._fillfixtures()
+        if (vtc_case := self.test.vtc_case) is not None and self.instance is None:
+            # A fixture's way through pytest takes longer than everything else about a case.
+            self.funcargs[_FIXTURE] = vtc_case(self._request)
+        else:
+            self._request._fillfixtures()
 
     def runtest(self) -> None:
         function = self.obj if self.instance is None else getattr(self.instance, self.originalname)
