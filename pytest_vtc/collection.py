@@ -182,17 +182,20 @@ class CaseItem(pytest.Item):
 
     def iter_markers_with_node(self, name: str | None = None) -> Iterator[tuple[Any, pytest.Mark]]:
         # -m and -k ask every item: one without marks of its own must not be given a list for that.
-        for mark in self.test.marks if self._marks is None else self._marks:
+        for mark in self._own():
             if name is None or mark.name == name:
                 yield self, mark
         yield from self.parent.iter_markers_with_node(name)  # type: ignore[union-attr]
+
+    def _own(self) -> Sequence[pytest.Mark]:
+        return self.test.marks if self._marks is None else self._marks
 
     def listextrakeywords(self) -> set[str]:
         return self.parent.listextrakeywords().union(self._extra or ())  # type: ignore[union-attr]
 
     def _make_keywords(self) -> Any:
         keywords = NodeKeywords(self)
-        keywords.update((mark.name, mark) for mark in self.own_markers)
+        keywords.update((mark.name, mark) for mark in self._own())
         return keywords
 
     keywords: Any = _MadeOnce(_make_keywords)

@@ -1,13 +1,14 @@
 """What is kept of a case that has run: its measurement, and next to nothing else.
 
 pytest's terminal reporter holds every report of a session until its end, three for each test and a kilobyte for each
-of them. What is read of them again stays: how many there are of each status, and for --durations and the "times" style
-of progress also duration, phase, place and node id.
+of them. What is read of them again stays: of a call its status, duration, place and node id; of setup and teardown the
+same, where --durations or the "times" style of progress is going to read them, and nothing otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -61,8 +62,7 @@ class Retention:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._plugins = config.pluginmanager
-        self._ids: dict[int, Any] = {}
+        self._config = config
         self._places: dict[tuple[str, int | None], tuple[str, int | None]] = {}
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -80,30 +80,23 @@ class Retention:
         return result
 
     def _slim(self, report: Any) -> None:
-        order = getattr(report, "vtc_order", None)
-        if order is None:
+        if not hasattr(report, "vtc_order") or report.outcome != "passed":
             return
-        which = self._shared_id(order, report)
-        terminal: Any = self._plugins.get_plugin("terminalreporter")
-        if (
-            terminal is None
-            or report.outcome != "passed"
-            or report.user_properties
-            or not vars(report).keys() <= _EXPECTED
-        ):
+        terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None or report.user_properties or not vars(report).keys() <= _EXPECTED:
             return
         for status in _STATUSES:
             reports = terminal.stats.get(status)
             if reports and reports[-1] is report:
-                place = report.location[:2]
-                reports[-1] = KeptReport(which, self._places.setdefault(place, place), report.when, report.duration)
+                if report.when == "call" or self._timed:
+                    which, place = report.id if hasattr(report, "id") else report.nodeid, report.location[:2]
+                    place = self._places.setdefault(place, place)
+                    reports[-1] = KeptReport(which, place, report.when, report.duration)
+                else:
+                    reports.pop()
 
-    def _shared_id(self, order: int, report: Any) -> Any:
-        """The node id as the case's setup report has it: its three reports bring equal but different objects."""
-        own = report.id if hasattr(report, "id") else report.nodeid
-        which = own if report.when == "setup" else self._ids.pop(order, own)
-        if which != own:  # two test functions have the same case
-            return own
-        if report.when != "teardown":
-            self._ids[order] = which
-        return which
+    @cached_property
+    def _timed(self) -> bool:
+        """Whether somebody is going to read how long setup and teardown took."""
+        option = self._config.option
+        return option.durations is not None or self._config.getini("console_output_style") == "times"

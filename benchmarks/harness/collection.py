@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,14 @@ Figures = dict[str, Any]
 
 
 class Meter:
-    """Notes CPU time and memory around the run of the items. Its own cost is that of an empty hook per item."""
+    """Notes CPU time and memory around the run of `n` items. Its own cost is that of two short hooks an item."""
 
-    def __init__(self, report_at: tuple[int, ...]) -> None:
-        self.report_at = report_at
+    def __init__(self, n: int) -> None:
+        self.n = n
         self.rss: dict[int, float] = {}
         self.n_run = 0
         self.began = self.ended = 0.0
-        self.before_mb = self.after_mb = 0.0
+        self.before_mb = self.ran_mb = self.after_mb = 0.0
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self) -> None:
@@ -87,12 +88,17 @@ class Meter:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self) -> None:
         self.n_run += 1
-        if self.n_run in self.report_at:
+        if self.n_run in FLAT_AT:
             self.rss[self.n_run] = current_mb()
-        self.ended = time.process_time()
+        if self.n_run == self.n:
+            self.ended = time.process_time()
+            self.ran_mb = current_mb()
 
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(tryfirst=True, wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        result = yield
         self.after_mb = current_mb()
+        return result
 
 
 def current_mb() -> float:
@@ -110,7 +116,7 @@ def measure(kind: str, n: int, collect_only: bool) -> Figures:
         command += ["--vtc-compressors=divprune,identity", "--vtc-ratios=0.5,0.25"]
         answer_at_once()
     command += ["--collect-only", "-qq"] if collect_only else []
-    meter = Meter(FLAT_AT)
+    meter = Meter(n)
     status = pytest.main(command, plugins=[] if collect_only else [meter])
     if status != pytest.ExitCode.OK:
         raise SystemExit(f"the session of {n} items of kind {kind!r} ended with {status!r}")
@@ -119,6 +125,7 @@ def measure(kind: str, n: int, collect_only: bool) -> Figures:
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
         "run_cpu_s": meter.ended - meter.began,
         "before_mb": meter.before_mb,
+        "ran_mb": meter.ran_mb,
         "after_mb": meter.after_mb,
         "rss_mb": meter.rss,
     }
@@ -228,7 +235,7 @@ def running(n: int, repeats: int) -> Figures:
         result[kind] = {
             # From the difference of two sizes: what is paid once (loading, parity, the first import) is not per item.
             "run_us": (many["run_cpu_s"] - few["run_cpu_s"]) / (n - CELLS) * 1e6,
-            "kept_kb": (many["after_mb"] - few["after_mb"]) / (n - CELLS) * 1024,
+            "kept_kb": (many["ran_mb"] - few["ran_mb"]) / (n - CELLS) * 1024,
         }
     result["overhead_us"] = result["sweep"]["run_us"] - result["loaded"]["run_us"]
     return result
@@ -245,7 +252,7 @@ def flatness() -> Figures:
         "kb_per_case_first_half": (rss[middle] - rss[first]) / (middle - first) * 1024,
         "kb_per_case_second_half": (rss[last] - rss[middle]) / (last - middle) * 1024,
         "collected_mb": found["before_mb"],
-        "end_mb": found["after_mb"],
+        "tables_written_mb": found["after_mb"],
     }
 
 
@@ -274,6 +281,7 @@ def show(collected: Figures, run: Figures, flat: Figures) -> None:
     print(f"\nMemory of the process while {FLAT_AT[-1]:,} cases run; the model is a stand-in that answers at once\n")
     rows = [["collected, none run", f"{flat['collected_mb']:.0f}"]]
     rows += [[f"{n:,} run", f"{mb:.0f}"] for n, mb in flat["rss_mb"].items()]
+    rows.append(["tables and files written", f"{flat['tables_written_mb']:.0f}"])
     print(tabulate(rows, headers=["cases", "MB"], disable_numparse=True))
     print(
         f"\nper case run: {flat['kb_per_case']:.2f} KB ({flat['kb_per_case_first_half']:.2f} KB up to "
