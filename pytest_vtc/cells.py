@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Positions = Literal["original", "compact"]
@@ -11,7 +12,7 @@ AnswerMode = Literal["generate", "letters"]
 """How answers come about: the model writes them, or the likeliest option letter is taken from one forward pass."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One column of the sweep: model x dataset x compressor x ratio. The stock cell has neither of the last two.
 
@@ -42,10 +43,10 @@ class Cell:
         return Cell(self.model, self.dataset)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"model": self.model, "dataset": self.dataset, "compressor": self.compressor, "ratio": self.ratio}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Generation:
     """What the model did with one sample in one cell: what the store keeps. The score is derived from it.
 
@@ -64,14 +65,33 @@ class Generation:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        # Written out, here and below: dataclasses.asdict takes ten times as long, and this is done for every case.
+        return {
+            "answer": self.answer,
+            "n_tokens": self.n_tokens,
+            "n_asked": self.n_asked,
+            "n_kept": self.n_kept,
+            "n_generated": self.n_generated,
+            "positions": self.positions,
+            "truncated": self.truncated,
+            "seconds": self.seconds,
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Generation:
-        return cls(**{field.name: data[field.name] for field in fields(cls)})
+        return cls(
+            data["answer"],
+            data["n_tokens"],
+            data["n_asked"],
+            data["n_kept"],
+            data["n_generated"],
+            data["positions"],
+            data["truncated"],
+            data["seconds"],
+        )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """The record of one case.
 
@@ -95,20 +115,31 @@ class Measurement:
     def empty(self) -> bool:
         return not self.generation.answer.strip()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for `samples.jsonl` and for the way from an xdist worker to the controller."""
-        return asdict(self)
+    def to_row(self) -> tuple[Any, ...]:
+        """Plain data, for the way from an xdist worker to the controller: values only, cell and generation flat."""
+        cell, made = self.cell, self.generation
+        return (
+            (cell.model, cell.dataset, cell.compressor, cell.ratio),
+            (self.sample, self.category, self.group, self.expected),
+            tuple(made.to_dict().values()),
+            (self.score, self.parsed, self.unparsed, self.cached),
+        )
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Measurement:
-        values = {field.name: data[field.name] for field in fields(cls)}
-        values["cell"] = Cell(**values["cell"])
-        values["expected"] = tuple(values["expected"])
-        values["generation"] = Generation.from_dict(values["generation"])
-        return cls(**values)
+    def from_row(cls, row: Sequence[Any], shared: dict[Any, Any]) -> Measurement:
+        """What `to_row` has flattened. shared: cells, and what is known of samples, from the rows before this one.
+
+        It is filled here: a thousand rows on one sample or cell hold the same objects, as they did in the worker.
+        """
+        cell: Cell | None = shared.get(row[0])
+        if cell is None:
+            cell = shared[row[0]] = Cell(*row[0])
+        sample, category, group, expected = shared.setdefault(row[1], row[1])
+        score, parsed, unparsed, cached = row[3]
+        return cls(cell, sample, category, group, expected, Generation(*row[2]), score, parsed, unparsed, cached)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CaseError:
     """A case that could not be measured, and why."""
 

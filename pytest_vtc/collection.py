@@ -1,19 +1,21 @@
 """Test items: one per sample and cell, built from a test function that asks for `vtc_case`.
 
-The items are not made by `parametrize`: a benchmark has tens of thousands of them, and a function item with a call
+The items are not made by `parametrize`: a benchmark has up to a million of them, and a function item with a call
 specification costs several times as much to make and to keep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import pytest
 
-# The two pieces of pytest without a public name that a lean function item needs.
+# The three pieces of pytest without a public name that a lean function item needs.
 from _pytest.fixtures import TopRequest
+from _pytest.mark.structures import NodeKeywords
 from _pytest.python import FunctionDefinition
 
 from pytest_vtc.engine import CaseFailed
@@ -27,59 +29,216 @@ def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[C
         raise collector.CollectError(
             f"{name} takes vtc_case and is parametrized; give the sweep by options (or loop inside the test)"
         )
-    test = _Test(definition)
-    cases = (Case(block, order) for block in sweep.blocks for order in range(block.start, block.stop))
-    return [CaseItem.from_parent(collector, name=name, test=test, case=case) for case in cases]
+    test = _Test(definition, sweep)
+    return [CaseItem.from_parent(collector, test=test, order=order) for order in range(sweep.n_cases)]
 
 
 def describe_partners(items: Sequence[pytest.Item]) -> list[str]:
     """A header line on the stock partners that come along with what was selected, if any do."""
-    selected = {item.case.order: item.case for item in items if isinstance(item, CaseItem)}
-    partners = {case.stock.order for case in selected.values()} - set(selected)
+    cases = [item for item in items if isinstance(item, CaseItem)]
+    if not cases:
+        return []
+    selected = bytearray(cases[0].test.sweep.n_cases)
+    for item in cases:
+        selected[item.order] = True
+    partners = len({stock for item in cases if not selected[stock := item.test.stock_of(item.order)]})
     if not partners:
         return []
-    come = "partner comes" if len(partners) == 1 else "partners come"
-    return [f"vtc: {len(partners):,} stock {come} along with the selected cases, from the store where it has them"]
+    come = "partner comes" if partners == 1 else "partners come"
+    return [f"vtc: {partners:,} stock {come} along with the selected cases, from the store where it has them"]
+
+
+_FIXTURE = "vtc_case"
 
 
 class _Test:
-    """What all items of one test function share."""
+    """What all items of one test function share: the function, the sweep, and what their names are made of."""
 
-    def __init__(self, definition: FunctionDefinition) -> None:
+    def __init__(self, definition: FunctionDefinition, sweep: Sweep) -> None:
         self.definition = definition
+        self.sweep = sweep
+        self.name, self.nodeid = definition.name, definition.nodeid
+        self.marks = tuple(definition.own_markers)
+        self._starts = [block.start for block in sweep.blocks]
+        self._cells = [[cell.id for cell in block.cells] for block in sweep.blocks]
 
     @cached_property
     def location(self) -> tuple[Any, int | None, str]:
         return self.definition.reportinfo()
 
+    @cached_property
+    def vtc_case(self) -> Callable[[Any], Any] | None:
+        """The function behind `vtc_case`, where nothing can tell whether it was called by way of a fixture.
+
+        That is where no other fixture applies, `vtc_case` is the plugin's own and nobody asked to see fixtures set up.
+        """
+        definitions = self.definition._fixtureinfo.name2fixturedefs.get(_FIXTURE, ())
+        option = self.definition.config.option
+        watched = option.setuponly or option.setupshow or option.setupplan
+        if len(definitions) != 1 or watched or set(self.definition.fixturenames) - {_FIXTURE, "request"}:
+            return None
+        return definitions[0].func
+
+    def case_id(self, order: int) -> str:
+        """The same as `sweep.case(order).id`, without making the case: names are asked for by the million."""
+        number = bisect.bisect_right(self._starts, order) - 1
+        cells = self._cells[number]
+        row, column = divmod(order - self._starts[number], len(cells))
+        return f"{cells[column]}/{self.sweep.blocks[number].data.samples[row].id}"
+
+    def stock_of(self, order: int) -> int:
+        """The place of the stock case of the same sample, for a place in the sweep."""
+        number = bisect.bisect_right(self._starts, order) - 1
+        return order - (order - self._starts[number]) % len(self._cells[number])
+
+
+class _Computed:
+    """An attribute that is computed at each reading, until something else is assigned to it."""
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self._compute = compute
+
+    def __get__(self, item: Any, owner: type | None = None) -> Any:
+        return self if item is None else self._compute(item)
+
+
+class _MadeOnce(_Computed):
+    """An attribute that is made when it is first read. Not functools.cached_property, whose lock takes its time."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, item: Any, owner: type | None = None) -> Any:
+        made = super().__get__(item, owner)
+        if item is not None:
+            setattr(item, self._name, made)
+        return made
+
 
 class CaseItem(pytest.Item):
-    """One case as pytest runs it; to fixtures it looks like the function it was made from."""
+    """One case as pytest runs it; to fixtures it looks like the function it was made from.
+
+    It holds its place in the sweep and what it shares with others; everything else that pytest's constructor would
+    have put into it (a name, a node id, keywords, marks, stash) is made when it is asked for. That is why that
+    constructor is not called: what it makes is most of the time and nearly all of the memory of an item.
+    """
+
+    __slots__ = ("_extra", "_known_id", "_marks", "order", "test")
+    test: _Test
+    order: int
+    _known_id: Any
+    _marks: list[pytest.Mark] | None
+    _extra: set[str] | None
 
     is_vtc_case = True
+    outcome: Any = None
+    """What `vtc_case.measure()` brought, for the report."""
 
-    def __init__(self, *, name: str, parent: Any, test: _Test, case: Case, **kwargs: Any) -> None:
-        full_name = f"{name}[{case.id}]"
-        # Given as text, pytest reads the brackets as parameters, as --lf does when it reads the id back from its cache.
-        super().__init__(name=full_name, parent=parent, nodeid=f"{parent.nodeid}::{full_name}", **kwargs)
-        self.test, self.case = test, case
-        definition = test.definition
-        self.own_markers = list(definition.own_markers)
-        self.keywords.update((mark.name, mark) for mark in self.own_markers)
-        self.originalname = name
-        self._fixtureinfo = definition._fixtureinfo
-        self.fixturenames = definition.fixturenames
-        self._request: Any = None
-        self.funcargs: dict[str, Any] = {}
-        self.instance: Any = None
-        self.outcome: Any = None
-        """What `vtc_case.measure()` brought, for the report."""
+    @classmethod
+    def from_parent(cls, parent: Any, *, test: _Test, order: int) -> CaseItem:  # type: ignore[override]
+        item = cls.__new__(cls)
+        item.parent = parent
+        item.config, item.session, item.path = parent.config, parent.session, parent.path
+        item.test, item.order = test, order
+        item._known_id = item._marks = item._extra = None
+        return item
+
+    __hash__ = object.__hash__  # not of the node id, which would be computed for it
+
+    # What it is called
+
+    name: Any = _Computed(lambda item: f"{item.test.name}[{item.test.case_id(item.order)}]")
+    _nodeid = _Computed(lambda item: f"{item.test.nodeid}[{item.test.case_id(item.order)}]")
+
+    @property
+    def nodeid(self) -> str:
+        return self._nodeid
+
+    @property
+    def id(self) -> Any:
+        """The node id in parts, in the versions of pytest that have that; kept, since several plugins keep it too."""
+        if self._known_id is None:
+            # The case is its parameters, as --lf reads it from the text of the id.
+            self._known_id = self.test.definition.id.with_params(self.test.case_id(self.order))  # type: ignore[attr-defined]
+        return self._known_id
+
+    @property
+    def case(self) -> Case:
+        return self.test.sweep.case(self.order)
+
+    # Marks and keywords
+
+    @property
+    def own_markers(self) -> Any:  # type: ignore[override]
+        if self._marks is None:
+            self._marks = list(self.test.marks)
+        return self._marks
+
+    @property
+    def extra_keyword_matches(self) -> Any:  # type: ignore[override]
+        if self._extra is None:
+            self._extra = set[str]()
+        return self._extra
+
+    def iter_markers_with_node(self, name: str | None = None) -> Iterator[tuple[Any, pytest.Mark]]:
+        # -m and -k ask every item: one without marks of its own must not be given a list for that.
+        for mark in self._own():
+            if name is None or mark.name == name:
+                yield self, mark
+        yield from self.parent.iter_markers_with_node(name)  # type: ignore[union-attr]
+
+    def _own(self) -> Sequence[pytest.Mark]:
+        return self.test.marks if self._marks is None else self._marks
+
+    def listextrakeywords(self) -> set[str]:
+        return self.parent.listextrakeywords().union(self._extra or ())  # type: ignore[union-attr]
+
+    def _make_keywords(self) -> Any:
+        keywords = NodeKeywords(self)
+        keywords.update((mark.name, mark) for mark in self._own())
+        return keywords
+
+    keywords: Any = _MadeOnce(_make_keywords)
+
+    # What pytest and plugins keep on an item
+
+    stash: Any = _MadeOnce(lambda _: pytest.Stash())
+    _store = _Computed(lambda item: item.stash)
+    user_properties: Any = _MadeOnce(lambda _: [])
+    _report_sections: Any = _MadeOnce(lambda _: [])
+    _request: Any = False  # to be made just before the run
+    funcargs: Any = _Computed(lambda _: {})
+    instance: Any = None
+
+    def release(self) -> None:
+        """Forget what the run has left on the item; what other plugins put there as attributes stays."""
+        state: dict[str, Any] = vars(self)  # type: ignore[assignment]
+        for name in _OF_A_RUN:
+            state.pop(name, None)
+        if not state.get("user_properties", True):
+            del state["user_properties"]
+        if not state:
+            del self.__dict__  # type: ignore[misc]  # without it an item is as small as before its run
+
+    # What it runs
 
     @property
     def obj(self) -> Any:
         return self.test.definition.obj
 
     function = obj
+
+    @property
+    def originalname(self) -> str:
+        return self.test.name
+
+    @property
+    def _fixtureinfo(self) -> Any:
+        return self.test.definition._fixtureinfo
+
+    @property
+    def fixturenames(self) -> list[str]:
+        return self.test.definition.fixturenames
 
     @property
     def module(self) -> Any:
@@ -97,7 +256,11 @@ class CaseItem(pytest.Item):
         self._request = TopRequest(self, _ispytest=True)  # type: ignore[arg-type]
 
     def setup(self) -> None:
-        self._request._fillfixtures()
+        if (vtc_case := self.test.vtc_case) is not None and self.instance is None:
+            # A fixture's way through pytest takes longer than everything else about a case.
+            self.funcargs[_FIXTURE] = vtc_case(self._request)
+        else:
+            self._request._fillfixtures()
 
     def runtest(self) -> None:
         function = self.obj if self.instance is None else getattr(self.instance, self.originalname)
@@ -112,3 +275,16 @@ class CaseItem(pytest.Item):
     def reportinfo(self) -> tuple[Any, int | None, str]:
         path, line, _ = self.test.location
         return path, line, self.name
+
+
+_OF_A_RUN = (
+    "_report_sections",
+    "_request",
+    "funcargs",
+    "instance",
+    "keywords",
+    "location",
+    "outcome",
+    "stash",
+)
+"""Attributes that a run gives an item and that nothing reads after it."""

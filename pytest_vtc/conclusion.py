@@ -34,7 +34,7 @@ def conclude(
 
     facts: what `Bench.facts` gives. measurements: in run order. width, colour: of the terminal.
     """
-    measured = {(m.cell, m.sample) for m in measurements}
+    measured = {(m.cell, m.sample) for m in measurements} if errors else set[tuple[Cell, str]]()
     cells = tuple(Cell(**cell) for cell in facts["cells"])
     every = Results(
         manifest=facts["manifest"],

@@ -28,10 +28,12 @@ class Recorder:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.rows: dict[tuple[str, str], tuple[int, Measurement]] = {}
+        self.rows: dict[int, Measurement] = {}
+        """Measurements by their place in the sweep."""
         self.errors: dict[tuple[str, str], CaseError] = {}
         self.facts: dict[str, Any] | None = None
         self.lines: list[str] = []
+        self._shared: dict[Any, Any] = {}
         self._progress: Progress | None = None
         self._started: float | None = None
         self._total = 0
@@ -62,11 +64,16 @@ class Recorder:
                 facts["manifest"]["run"]["loaded"] |= self.facts["manifest"]["run"]["loaded"]
             self.facts = facts
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_from_serializable(self, data: dict[str, Any]) -> Generator[None, Any, Any]:
+        report = yield
+        if "vtc" in data:
+            report.vtc = [(order, Measurement.from_row(row, self._shared)) for order, row in data["vtc"]]
+        return report
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._learn(getattr(report, "vtc_facts", None))
-        for order, data in getattr(report, "vtc", ()):
-            measurement = Measurement.from_dict(data)
-            self.rows[measurement.cell.id, measurement.sample] = (order, measurement)
+        self.rows.update(getattr(report, "vtc", ()))
         if (failed := getattr(report, "vtc_error", None)) is not None:
             cell, sample, message = Cell(**failed[0]), failed[1], failed[2]
             self.errors[cell.id, sample] = CaseError(cell, sample, message)
@@ -82,7 +89,8 @@ class Recorder:
         if not rows:
             self._progress.update(errors=1)
         else:
-            score, cached = rows[0][1]["score"], int(rows[0][1]["cached"])
+            measured: Measurement = rows[0][1]
+            score, cached = measured.score, int(measured.cached)
             if score is None:
                 self._progress.update(unscored=1, cached=cached)
             else:
@@ -123,7 +131,7 @@ class Recorder:
         facts = self.facts or self._own_facts(session)
         if facts is None:
             return
-        rows = [measurement for _, measurement in sorted(self.rows.values(), key=lambda row: row[0])]
+        rows = [self.rows[order] for order in sorted(self.rows)]
         width, colour = 80, False
         if self.config.pluginmanager.has_plugin("terminalreporter"):
             writer = self.config.get_terminal_writer()
