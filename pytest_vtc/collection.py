@@ -6,7 +6,6 @@ specification costs several times as much to make and to keep.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -30,16 +29,6 @@ def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[C
     test = _Test(definition)
     cases = (Case(block, order) for block in sweep.blocks for order in range(block.start, block.stop))
     return [CaseItem.from_parent(collector, name=name, test=test, case=case) for case in cases]
-
-
-def describe_partners(items: Sequence[pytest.Item]) -> list[str]:
-    """A header line on the stock partners that come along with what was selected, if any do."""
-    selected = {item.case.order: item.case for item in items if isinstance(item, CaseItem)}
-    partners = {case.stock.order for case in selected.values()} - set(selected)
-    if not partners:
-        return []
-    come = "partner comes" if len(partners) == 1 else "partners come"
-    return [f"vtc: {len(partners):,} stock {come} along with the selected cases, from the store where it has them"]
 
 
 class _Test:
@@ -74,6 +63,11 @@ class CaseItem(pytest.Item):
         self.instance: Any = None
         self.outcome: Any = None
         """What `vtc_case.measure()` brought, for the report."""
+
+    @property
+    def order(self) -> int:
+        """The case's place in the sweep."""
+        return self.case.order
 
     @property
     def obj(self) -> Any:

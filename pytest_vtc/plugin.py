@@ -16,12 +16,12 @@ from pytest_vtc import options
 from pytest_vtc.recorder import Recorder, is_case
 
 if TYPE_CHECKING:
+    from pytest_vtc.bench import Bench
     from pytest_vtc.cells import Cell, Measurement
     from pytest_vtc.collection import CaseItem
     from pytest_vtc.datasets.base import Sample
     from pytest_vtc.models.backend import Backend
     from pytest_vtc.sweep import Sweep
-    from pytest_vtc.window import Bench
 
 FIXTURE = "vtc_case"
 
@@ -119,9 +119,10 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     sweep = config.stash[STATE].sweep
     if sweep is None:
         return []
-    from pytest_vtc.collection import describe_partners
+    from pytest_vtc.schedule import Schedule, describe_partners
 
-    return [*sweep.describe(), *describe_partners(items)]
+    schedule = Schedule(sweep, (item.order for item in items if is_case(item)))  # type: ignore[attr-defined]
+    return [*sweep.describe(), *describe_partners(schedule)]
 
 
 # Running
@@ -145,7 +146,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 def _bench(session: pytest.Session) -> Bench:
     state = session.config.stash[STATE]
     if state.bench is None:
-        from pytest_vtc.window import Bench
+        from pytest_vtc.bench import Bench
 
         state.bench = Bench(session.config, session, _sweep(session.config))
     return state.bench

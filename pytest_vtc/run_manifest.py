@@ -16,7 +16,7 @@ import torch
 from pytest_vtc.results import CompressorInfo, DatasetInfo, Git, Hardware, Manifest, ModelInfo, Run
 
 if TYPE_CHECKING:
-    from pytest_vtc.window import Bench
+    from pytest_vtc.bench import Bench
 
 _PACKAGES = ("pytest", "torch", "transformers", "accelerate", "bitsandbytes", "datasets", "pillow", "numpy")
 
@@ -33,7 +33,7 @@ def describe_run(bench: Bench) -> Manifest:
             "device": identity.device,
             "positions": settings.positions or identity.default_positions,
         }
-        for label, identity in bench.identities.items()
+        for label, identity in bench.keys.identities.items()
     }
     datasets: dict[str, DatasetInfo] = {
         block.data.name: {
@@ -49,7 +49,7 @@ def describe_run(bench: Bench) -> Manifest:
         spec: {
             "name": c.name,
             "parameters": c.parameters,
-            "source_hash": bench.source_hashes[spec],
+            "source_hash": bench.keys.source_hashes[spec],
             "reference": c.reference,
             "exact": c.exact,
         }

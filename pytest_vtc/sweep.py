@@ -85,7 +85,11 @@ class Sweep:
 
     def case(self, order: int) -> Case:
         """The case at a place in the sweep, 0 <= order < n_cases."""
-        return Case(self.blocks[bisect.bisect_right(self.blocks, order, key=lambda b: b.start) - 1], order)
+        return Case(self.block(order), order)
+
+    def block(self, order: int) -> Block:
+        """The block that the case at a place in the sweep belongs to."""
+        return self.blocks[bisect.bisect_right(self.blocks, order, key=lambda block: block.start) - 1]
 
     def describe(self) -> list[str]:
         """Lines for the header of a run."""
