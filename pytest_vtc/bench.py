@@ -181,9 +181,12 @@ class Bench:
         return at.isoformat(timespec="seconds"), time.monotonic() - clock
 
     def close(self) -> None:
-        """At the end of the session: forget the suspects that were measured. Raises InFlightError or StoreError."""
+        """At the end of the session: forget the suspects that were measured."""
         if self._worker is None:
-            prune(self.sweep.settings.output, self.store)
+            try:
+                prune(self.sweep.settings.output, self.store)
+            except StoreError as error:
+                self._stop(str(error))
 
     # Windows
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_vtc import options
+from pytest_vtc.controller import Controller
 from pytest_vtc.recorder import Recorder, is_case
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def pytest_load_initial_conftests(
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[STATE] = State()
     if not _is_worker(config):
-        config.pluginmanager.register(Recorder(config), "vtc-recorder")
+        recorder = Recorder(config)
+        config.pluginmanager.register(recorder, "vtc-recorder")
+        if config.getoption("dist", "no") != "no":
+            config.pluginmanager.register(Controller(config, recorder), "vtc-controller")
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -78,7 +82,7 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> Any:
     from pytest_vtc.collection import make_items
 
     try:
-        return make_items(collector, name, obj, _sweep(collector.config))
+        return make_items(collector, name, obj, sweep_of(collector.config))
     except ValueError as error:
         if _is_worker(collector.config):
             raise collector.CollectError(str(error)) from error
@@ -106,7 +110,8 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     return result
 
 
-def _sweep(config: pytest.Config) -> Sweep:
+def sweep_of(config: pytest.Config) -> Sweep:
+    """The session's sweep, built when it is first asked for. Raises ValueError if its options make no sense."""
     state = config.stash[STATE]
     if state.sweep is None:
         from pytest_vtc.sweep import build_sweep
@@ -148,7 +153,7 @@ def _bench(session: pytest.Session) -> Bench:
     if state.bench is None:
         from pytest_vtc.bench import Bench
 
-        state.bench = Bench(session.config, session, _sweep(session.config))
+        state.bench = Bench(session.config, session, sweep_of(session.config))
     return state.bench
 
 
@@ -229,6 +234,8 @@ def pytest_runtest_makereport(
         bench = item.config.stash[STATE].bench
         if _is_worker(item.config) and (facts := bench.news()) is not None:
             report.vtc_facts = facts
+    if call.when == "call" and (bench := item.config.stash[STATE].bench) is not None and (rows := bench.outbox()):
+        report.vtc_store = rows  # all of the window at once: it survives the worker's death
     if report.failed:
         error = None if call.excinfo is None else call.excinfo.value
         case = item.case.stock if getattr(error, "of_partner", False) else item.case
@@ -250,8 +257,11 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """On a worker of pytest-xdist: send what the controller cannot know."""
+    """Tidy up; on a worker of pytest-xdist, send what the controller cannot know."""
     bench = session.config.stash[STATE].bench
+    if bench is None:
+        return
+    bench.close()
     output = getattr(session.config, "workeroutput", None)
-    if output is not None and bench is not None:
+    if output is not None:
         output["vtc"] = bench.facts()

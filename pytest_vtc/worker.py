@@ -13,16 +13,9 @@ import torch
 
 from pytest_vtc.recorder import is_case
 from pytest_vtc.schedule import MAX_CASES, Schedule
-
-SLOT = "vtc_slot"
-"""Under this name a controller tells a worker which of 0 ... n-1 it is, also when it replaces one that has died."""
+from pytest_vtc.worker_slot import SLOT, worker_name
 
 _PATIENCE_SECONDS = 0.05
-
-
-def worker_name(workerinput: Mapping[str, Any]) -> str:
-    """Told apart from every worker of every other run; the controller can say it too."""
-    return f"{workerinput['testrunuid']}-{workerinput['workerid']}"
 
 
 def device_of(slot: int, n_devices: int) -> str | None:
