@@ -182,11 +182,12 @@ class Bench:
 
     def close(self) -> None:
         """At the end of the session: forget the suspects that were measured."""
-        if self._worker is None:
-            try:
+        try:
+            self._in_flight.settle()
+            if self._worker is None:
                 prune(self.sweep.settings.output, self.store)
-            except StoreError as error:
-                self._stop(str(error))
+        except StoreError as error:
+            self._stop(str(error))
 
     # Windows
 
@@ -243,7 +244,7 @@ class Bench:
         own = [keys[case.order] for case in cases]
         companies = {self._in_flight.company(key) for key in own}
         if Company.NONE in companies:
-            return {case.order: CaseFailed(self._how_it_died(keys[case.order])) for case in cases}
+            return {case.order: CaseFailed(_how_it_died(self._in_flight.report(keys[case.order]))) for case in cases}
         engine = self.engine(block.model)  # a model that kills the process as it is loaded is no case's fault
         jobs = [
             Job(
@@ -277,16 +278,6 @@ class Bench:
         except InFlightError as error:
             self._stop(str(error))
 
-    def _how_it_died(self, key: str) -> str:
-        try:
-            how = self._in_flight.report(key)
-        except InFlightError as error:
-            self._stop(str(error))
-        return (
-            f"the process died while this case was computed alone{f' ({how})' if how else ''}; "
-            "its neighbours were measured, and the same command tries it again"
-        )
-
     def _stored(self, wanted: Mapping[int, Case]) -> tuple[dict[int, Result], dict[int, str]]:
         """What the store answers of `wanted`, and the store keys of all that have one."""
         results: dict[int, Result] = {}
@@ -318,6 +309,13 @@ class Bench:
         except StoreError as error:
             # Going on would compute what cannot be kept; what was stored before is safe.
             self._stop(str(error))
+
+
+def _how_it_died(how: str) -> str:
+    return (
+        f"the process died while this case was computed alone{f' ({how})' if how else ''}; "
+        "its neighbours were measured, and the same command tries it again"
+    )
 
 
 def _score(case: Case, generation: Generation, cached: bool) -> Measurement:

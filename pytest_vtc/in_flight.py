@@ -105,7 +105,7 @@ class InFlight:
         self.path = self.folder / f"{name}.json"
         self._dead: dict[Path, tuple[int, Marker]] = {}
         self._suspects: dict[str, tuple[Company, Path]] = {}
-        self._reported: dict[str, str] = {}
+        self._reported: dict[str, Path] = {}
 
     @contextmanager
     def computing(self, keys: Sequence[str], company: Company) -> Generator[None]:
@@ -141,19 +141,23 @@ class InFlight:
 
     def company(self, key: str) -> Company:
         """With whom the case of this key may be computed."""
-        if key in self._reported:
-            return Company.NONE
         return self._suspects[key][0] if key in self._suspects else Company.WINDOW
 
     def report(self, key: str) -> str:
-        """How the process died that computed this case alone; with that it is settled, and a later run tries again."""
-        if key not in self._reported:
-            path = self._suspects[key][1]
-            marker = self._dead[path][1]
-            # One step back: suspected, and to be computed alone.
-            replace(marker, company=Company.IMAGE).write(path)
-            self._reported[key] = marker.how
-        return self._reported[key]
+        """How the process died that computed this case alone, for its error; empty if that is not known."""
+        path = self._suspects[key][1]
+        self._reported[key] = path
+        return self._dead[path][1].how
+
+    def settle(self) -> None:
+        """At the end of a session: let a later run try again what was reported. Raises InFlightError.
+
+        Not before: of two cases that kill, a run that is killed by the second must not try the first one again.
+        """
+        for path in {*self._reported.values()}:
+            marker = Marker.read(path)
+            if marker is not None:
+                replace(marker, company=Company.IMAGE).write(path)  # suspected, and to be computed alone
 
 
 def marker_name(worker: str = "") -> str:
