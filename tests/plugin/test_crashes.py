@@ -1,4 +1,4 @@
-"""A process that dies: the right case is named, its neighbours are measured, and a healthy run that is killed goes on."""
+"""A process that dies: the right case is named, its neighbours are measured, a healthy run that is killed goes on."""
 
 from __future__ import annotations
 
