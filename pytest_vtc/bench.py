@@ -24,11 +24,9 @@ from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
 from pytest_vtc.schedule import MAX_CASES, MAX_IMAGES, Schedule
 from pytest_vtc.scoring import rule
-from pytest_vtc.store import Store, StoreError
+from pytest_vtc.store import STORE_NAME, Store, StoreError
 from pytest_vtc.sweep import Block, Case, Sweep
 from pytest_vtc.worker import Worker
-
-STORE_NAME = "measurements.sqlite"
 
 
 class PartnerFailed(CaseFailed):
@@ -172,6 +170,7 @@ class Bench:
             "samples": {cell.id: len(block.data.samples) for block in self.sweep.blocks for cell in block.cells},
             "gates": [str(gate) for gate in self.sweep.gates],
             "output": str(self.sweep.settings.output),
+            "shard": None if self.sweep.settings.shard is None else str(self.sweep.settings.shard),
             "manifest": describe_run(self),
         }
 
@@ -336,4 +335,5 @@ def _score(case: Case, generation: Generation, cached: bool) -> Measurement:
         parsed=None if score is None else score.parsed,
         unparsed=False if score is None else score.unparsed,
         cached=cached,
+        order=case.order,
     )

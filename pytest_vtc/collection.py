@@ -27,7 +27,7 @@ def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[C
             f"{name} takes vtc_case and is parametrized; give the sweep by options (or loop inside the test)"
         )
     test = _Test(definition)
-    cases = (Case(block, order) for block in sweep.blocks for order in range(block.start, block.stop))
+    cases = map(sweep.case, sweep.orders())
     return [CaseItem.from_parent(collector, name=name, test=test, case=case) for case in cases]
 
 

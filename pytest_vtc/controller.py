@@ -81,11 +81,10 @@ class Controller:
 
         if not holds_cases(ids):
             return None
-        from pytest_vtc.bench import STORE_NAME
         from pytest_vtc.in_flight import bury_dead
         from pytest_vtc.plugin import sweep_of
         from pytest_vtc.schedule import Schedule, describe_partners
-        from pytest_vtc.store import Store
+        from pytest_vtc.store import STORE_NAME, Store
 
         try:
             sweep = sweep_of(self._config)

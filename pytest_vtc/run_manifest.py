@@ -56,7 +56,7 @@ def describe_run(bench: Bench) -> Manifest:
         for spec, c in sweep.compressors.items()
     }
     # Said elsewhere in the file, or where results go and not what they are.
-    left_out = {"models", "data", "compressors", "output", "fresh", "gates", "seed"}
+    left_out = {"models", "data", "compressors", "output", "fresh", "gates", "seed", "shard"}
     return {
         "pytest_vtc": importlib.metadata.version("pytest-vtc"),
         "seed": settings.seed,
@@ -78,7 +78,15 @@ def describe_run(bench: Bench) -> Manifest:
 def _run(bench: Bench) -> Run:
     started, seconds = bench.started()
     command = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    return {"started": started, "seconds": seconds, "command": command, "loaded": bench.loaded}
+    shard = bench.sweep.settings.shard
+    return {
+        "started": started,
+        "seconds": seconds,
+        "command": command,
+        "loaded": bench.loaded,
+        "shard": None if shard is None else str(shard),
+        "merged": [],
+    }
 
 
 def _versions() -> dict[str, str]:
