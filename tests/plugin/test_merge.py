@@ -169,3 +169,10 @@ def test_stores_are_united(tmp_path: Path) -> None:
         b.put_many([("y", SEVEN), ("z", SEVEN)])
         a.copy_from(b)
         assert a.get_many("xyz").keys() == {"x", "y", "z"}
+
+
+def test_a_shard_can_be_named_in_the_ini_and_the_experiment_file(pytester: pytest.Pytester, run_vtc: RunVtc) -> None:
+    pytester.makeini("[pytest]\nvtc_shard = 1/2\n")
+    run_vtc("--collect-only", "--vtc-n=8").stdout.fnmatch_lines(["vtc: shard 1/2, *"])
+    pytester.makefile(".json", experiment='{"shard": "2/2"}')
+    run_vtc("--collect-only", "--vtc-n=8", "--vtc-config=experiment.json").stdout.fnmatch_lines(["vtc: shard 2/2, *"])
