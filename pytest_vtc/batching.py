@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from pytest_vtc.cells import CaseFailed
+from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,7 +19,6 @@ Result = TypeVar("Result")
 _CPU_TOKENS, _GPU_TOKENS = 4_096, 65_536
 """Beyond so many tokens a call is not faster per token: on a CPU it leaves the caches, on a GPU all units are busy."""
 
-_DEFAULT_WINDOW = 512, 16
 _MAX_WINDOW = 4_096, 64
 _WINDOW_SECONDS = 20.0
 
@@ -116,7 +116,7 @@ class BatchLimits:
     def window(self) -> tuple[int, int]:
         """Cases and images that the next window should hold: some full batches, some seconds, little memory."""
         if not self._row_length:
-            return _DEFAULT_WINDOW
+            return WINDOW_CASES, WINDOW_IMAGES
         cases = min(8 * self.tokens / self._row_length, _WINDOW_SECONDS / max(self._case_seconds, 1e-6))
         images = free_memory(self._device) / 20 / max(self._image_bytes, 1.0)
         return int(min(max(cases, 64), _MAX_WINDOW[0])), int(min(max(images, 1), _MAX_WINDOW[1]))

@@ -97,7 +97,7 @@ class Measurement:
 
     score: 0 to 1, or None where the dataset has no answers. parsed: what the scoring rule read out of the answer.
     unparsed: the rule found nothing it could read. cached: answered from the store. group: cluster of the sample.
-    expected: its accepted answers.
+    expected: its accepted answers. order: its place in the whole sweep, whichever part of it was run.
     """
 
     cell: Cell
@@ -110,6 +110,7 @@ class Measurement:
     parsed: str | None
     unparsed: bool
     cached: bool
+    order: int = 0
 
     @property
     def empty(self) -> bool:

@@ -1,8 +1,9 @@
-"""The command line beside pytest: `python -m pytest_vtc list | fetch NAME | run ...`."""
+"""The command line beside pytest: `python -m pytest_vtc list | fetch NAME | run ... | merge DIR ...`."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,20 +14,24 @@ from tabulate import tabulate
 from pytest_vtc.datasets.base import nearest
 from pytest_vtc.datasets.registry import data_home, known_datasets
 from pytest_vtc.models.catalogue import CATALOGUE
+from pytest_vtc.options import DEFAULT_OUTPUT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 with one line on standard error if something was wrong with what was asked."""
+    """Run one command.
+
+    0 on success; 1 if `merge` finds that a gate fails; 2 with one line on standard error if something was wrong with
+    what was asked.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return int(options.command(options) or 0)
     except (ValueError, RuntimeError) as error:
         # Every error of ours derives from these two and says what to do; a bug keeps its traceback.
         if not type(error).__module__.startswith("pytest_vtc."):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +62,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--max-new-tokens", type=int, default=256, metavar="T")
     run.add_argument("--seed", type=int, default=42)
     run.set_defaults(command=_run)
+
+    merge = commands.add_parser("merge", help="make one run of the shards of `pytest --vtc-shard I/N`")
+    merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="output folder of a shard, one for each")
+    merge.add_argument(
+        "--output", type=Path, default=Path(DEFAULT_OUTPUT), metavar="DIR", help="where to (default: %(default)s)"
+    )
+    merge.add_argument("--gate", action="append", default=[], help="a gate beside those of the run; may be repeated")
+    merge.add_argument("--partial", action="store_true", help="merge what is there although shards are missing")
+    merge.set_defaults(command=_merge)
     return parser
 
 
@@ -109,6 +123,15 @@ def _fetch(options: argparse.Namespace) -> None:
     dataset = known[options.name]
     manifest = dataset.fetch(data_home(), options.source, lambda line: print(line, flush=True))
     print(f"{dataset.name} is built in, nothing to fetch" if manifest is None else f"ready: {manifest}")
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from pytest_vtc.merge import merge
+
+    width = max(80, shutil.get_terminal_size().columns)
+    done = merge(options.folders, options.output, options.gate, options.partial, width, sys.stdout.isatty())
+    print("\n".join(done.lines))
+    return 0 if done.written and all(verdict.outcome != "fail" for verdict in done.verdicts) else 1
 
 
 def _run(options: argparse.Namespace) -> None:

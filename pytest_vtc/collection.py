@@ -18,7 +18,7 @@ from _pytest.fixtures import TopRequest
 from _pytest.mark.structures import NodeKeywords
 from _pytest.python import FunctionDefinition
 
-from pytest_vtc.engine import CaseFailed
+from pytest_vtc.cells import CaseFailed
 from pytest_vtc.sweep import Case, Sweep
 
 
@@ -30,22 +30,7 @@ def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[C
             f"{name} takes vtc_case and is parametrized; give the sweep by options (or loop inside the test)"
         )
     test = _Test(definition, sweep)
-    return [CaseItem.from_parent(collector, test=test, order=order) for order in range(sweep.n_cases)]
-
-
-def describe_partners(items: Sequence[pytest.Item]) -> list[str]:
-    """A header line on the stock partners that come along with what was selected, if any do."""
-    cases = [item for item in items if isinstance(item, CaseItem)]
-    if not cases:
-        return []
-    selected = bytearray(cases[0].test.sweep.n_cases)
-    for item in cases:
-        selected[item.order] = True
-    partners = len({stock for item in cases if not selected[stock := item.test.stock_of(item.order)]})
-    if not partners:
-        return []
-    come = "partner comes" if partners == 1 else "partners come"
-    return [f"vtc: {partners:,} stock {come} along with the selected cases, from the store where it has them"]
+    return [CaseItem.from_parent(collector, test=test, order=order) for order in sweep.orders()]
 
 
 _FIXTURE = "vtc_case"
@@ -85,11 +70,6 @@ class _Test:
         cells = self._cells[number]
         row, column = divmod(order - self._starts[number], len(cells))
         return f"{cells[column]}/{self.sweep.blocks[number].data.samples[row].id}"
-
-    def stock_of(self, order: int) -> int:
-        """The place of the stock case of the same sample, for a place in the sweep."""
-        number = bisect.bisect_right(self._starts, order) - 1
-        return order - (order - self._starts[number]) % len(self._cells[number])
 
 
 class _Computed:

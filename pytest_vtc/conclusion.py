@@ -48,7 +48,7 @@ def conclude(
     )
     summaries = summarize(every)
     gates = [parse_gate(text) for text in every.gates]
-    verdicts = evaluate(gates, summaries, facts["samples"], complete=not interrupted)
+    verdicts = evaluate(gates, summaries, facts["samples"], complete=not interrupted, shard=facts["shard"])
     # A cell of which nothing was selected has a verdict, if a gate is on it, and no row.
     results = replace(every, cells=tuple(cell for cell in cells if every.expected[cell.id]))
     summaries = [summary for summary in summaries if summary.n_expected]
@@ -60,7 +60,12 @@ def conclude(
         problem = f"ERROR: {error}"
     lines = terminal.render(results, summaries, verdicts, files, width, colour)
     selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
-    if selected < whole:
+    if facts["shard"] is not None:
+        lines.append(
+            f"These files hold shard {facts['shard']}, {selected:,} of {whole:,} cases; "
+            "`python -m pytest_vtc merge DIR DIR ...` makes one run of all."
+        )
+    elif selected < whole:
         # Whoever reads the files later should not take them for the whole sweep.
         lines.append(f"These files hold the {selected:,} cases that were selected, of {whole:,} in the sweep.")
     return Conclusion([*lines, *([problem] if problem else [])], verdicts, not problem)

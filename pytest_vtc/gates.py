@@ -86,12 +86,17 @@ def unmatched(gates: Iterable[Gate], cells: Sequence[Cell]) -> list[Gate]:
 
 
 def evaluate(
-    gates: Sequence[Gate], summaries: Sequence[CellSummary], samples: Mapping[str, int], complete: bool
+    gates: Sequence[Gate],
+    summaries: Sequence[CellSummary],
+    samples: Mapping[str, int],
+    complete: bool,
+    shard: str | None = None,
 ) -> list[Verdict]:
     """One verdict per gate, matching cell and limit, in that order; a limit met twice on one cell is judged once.
 
     samples: cell id -> samples of the sweep; a cell of which fewer were selected is not decided.
-    complete: False if the run ended before its last case; nothing is decided then.
+    complete: False if the run ended before its last case; nothing is decided then. shard: the part of a run that this
+    is, which decides nothing either.
     A drop passes if it is at most its limit, an accuracy if it is at least its limit.
     """
     where = {(summary.cell.model, summary.cell.dataset) for summary in summaries}
@@ -102,7 +107,10 @@ def evaluate(
                 continue
             for limit in gate.limits:
                 name = f"{summary.cell.id if len(where) > 1 else summary.cell.variant} {limit}"
-                outcome, reason = _judge(limit, summary, samples[summary.cell.id], complete)
+                if shard is not None:
+                    outcome, reason = "not decided", f"this is shard {shard}: merge the shards first"
+                else:
+                    outcome, reason = _judge(limit, summary, samples[summary.cell.id], complete)
                 verdicts.setdefault(name, Verdict(name, summary.cell, outcome, reason))
     return list(verdicts.values())
 

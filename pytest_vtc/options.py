@@ -30,6 +30,17 @@ class OptionError(ValueError):
 
 
 @dataclass(frozen=True)
+class Shard:
+    """Part `index` of `of`, counted from 1."""
+
+    index: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
+
+
+@dataclass(frozen=True)
 class Settings:
     """What was asked for. None (or empty) means that nobody said: the sweep fills in what suits.
 
@@ -52,6 +63,7 @@ class Settings:
     output: Path
     fresh: bool
     gates: tuple[str, ...]
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,8 @@ OPTIONS = (
             choices=("generate", "letters"), file_keys=("answers",)),
     _Option("output", f"folder for results.json, samples.jsonl and the store; default {DEFAULT_OUTPUT}", "DIR",
             file_keys=("output_dir", "output")),
+    _Option("shard", "run only part I of N, cut by image, for a job array; `python -m pytest_vtc merge` makes them one "
+            "run again", "I/N", file_keys=("shard",)),
     _Option("gate", "fail the run unless it holds, e.g. \"divprune@0.5: max_drop=2.5\" or \"*@0.5: min_accuracy=80\"; "
             "may be repeated", "GATE", True, ini_type="linelist", file_keys=("gates", "gate")),
 )  # fmt: skip
@@ -173,6 +187,7 @@ def read_settings(config: pytest.Config) -> Settings:
         output=Path(str(values["output"] or DEFAULT_OUTPUT)).expanduser(),
         fresh=bool(fresh),
         gates=tuple(str(gate) for gate in _as_list(values["gate"])),
+        shard=None if values["shard"] is None else parse_shard(str(values["shard"])),
     )
 
 
@@ -274,6 +289,14 @@ def _n(value: Any) -> int | Literal["all"] | None:
     if value is None or value == "all":
         return value
     return _integer("n", value, 1, " or 'all'")
+
+
+def parse_shard(text: str) -> Shard:
+    """Read `2/8`. Raises OptionError."""
+    parts = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):
+        raise OptionError(f"--vtc-shard: {text!r} is no part of a whole; write 1/8 to 8/8 for eight parts")
+    return Shard(int(parts[1]), int(parts[2]))
 
 
 def _integer(name: str, value: Any, least: int, also: str = "") -> int:

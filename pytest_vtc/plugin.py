@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_vtc import options
+from pytest_vtc.controller import Controller
 from pytest_vtc.recorder import Recorder, is_case
 from pytest_vtc.retention import Retention
 
 if TYPE_CHECKING:
+    from pytest_vtc.bench import Bench
     from pytest_vtc.cells import Cell, Measurement
     from pytest_vtc.collection import CaseItem
     from pytest_vtc.datasets.base import Sample
     from pytest_vtc.models.backend import Backend
     from pytest_vtc.sweep import Sweep
-    from pytest_vtc.window import Bench
 
 FIXTURE = "vtc_case"
 
@@ -57,7 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[STATE] = State()
     config.pluginmanager.register(Retention(config), "vtc-retention")
     if not _is_worker(config):
-        config.pluginmanager.register(Recorder(config), "vtc-recorder")
+        recorder = Recorder(config)
+        config.pluginmanager.register(recorder, "vtc-recorder")
+        if config.getoption("dist", "no") != "no":
+            config.pluginmanager.register(Controller(config, recorder), "vtc-controller")
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -83,7 +87,7 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> Any:
 
     try:
         with _without_garbage_collection():
-            return make_items(collector, name, obj, _sweep(collector.config))
+            return make_items(collector, name, obj, sweep_of(collector.config))
     except ValueError as error:
         if _is_worker(collector.config):
             raise collector.CollectError(str(error)) from error
@@ -123,7 +127,8 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     return result
 
 
-def _sweep(config: pytest.Config) -> Sweep:
+def sweep_of(config: pytest.Config) -> Sweep:
+    """The session's sweep, built when it is first asked for. Raises ValueError if its options make no sense."""
     state = config.stash[STATE]
     if state.sweep is None:
         from pytest_vtc.sweep import build_sweep
@@ -136,9 +141,10 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     sweep = config.stash[STATE].sweep
     if sweep is None:
         return []
-    from pytest_vtc.collection import describe_partners
+    from pytest_vtc.schedule import Schedule, describe_partners
 
-    return [*sweep.describe(), *describe_partners(items)]
+    schedule = Schedule(sweep, (item.order for item in items if is_case(item)))  # type: ignore[attr-defined]
+    return [*sweep.describe(), *describe_partners(schedule)]
 
 
 # Running
@@ -162,9 +168,9 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 def _bench(session: pytest.Session) -> Bench:
     state = session.config.stash[STATE]
     if state.bench is None:
-        from pytest_vtc.window import Bench
+        from pytest_vtc.bench import Bench
 
-        state.bench = Bench(session.config, session, _sweep(session.config))
+        state.bench = Bench(session.config, session, sweep_of(session.config))
     return state.bench
 
 
@@ -246,6 +252,8 @@ def pytest_runtest_makereport(
         bench = item.config.stash[STATE].bench
         if _is_worker(item.config) and (facts := bench.news()) is not None:
             report.vtc_facts = facts
+    if call.when == "call" and (bench := item.config.stash[STATE].bench) is not None and (rows := bench.outbox()):
+        report.vtc_store = rows  # all of the window at once: it survives the worker's death
     if report.failed:
         error = None if call.excinfo is None else call.excinfo.value
         case = item.case.stock if getattr(error, "of_partner", False) else item.case
@@ -276,8 +284,11 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """On a worker of pytest-xdist: send what the controller cannot know."""
+    """Tidy up; on a worker of pytest-xdist, send what the controller cannot know."""
     bench = session.config.stash[STATE].bench
+    if bench is None:
+        return
+    bench.close()
     output = getattr(session.config, "workeroutput", None)
-    if output is not None and bench is not None:
+    if output is not None:
         output["vtc"] = bench.facts()

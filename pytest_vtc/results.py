@@ -80,16 +80,29 @@ class LoadedModel(TypedDict):
     dtype: str
 
 
+class Merged(TypedDict):
+    """One shard of a run that was put together from several."""
+
+    shard: str
+    started: str
+    seconds: float
+    command: list[str]
+    hardware: Hardware
+
+
 class Run(TypedDict):
     """What differs between two runs of the same command.
 
-    started: ISO 8601 with time zone. seconds: wall time. loaded: by model; one whose answers were all stored is not.
+    started: ISO 8601 with time zone. seconds: wall time, of merged shards the sum. loaded: by model; one whose answers
+    were all stored is not. shard: `2/8`, if this is one. merged: the shards, if it was put together from some.
     """
 
     started: str
     seconds: float
     command: list[str]
     loaded: dict[str, LoadedModel]
+    shard: str | None
+    merged: list[Merged]
 
 
 class Manifest(TypedDict):

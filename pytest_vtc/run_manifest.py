@@ -16,7 +16,7 @@ import torch
 from pytest_vtc.results import CompressorInfo, DatasetInfo, Git, Hardware, Manifest, ModelInfo, Run
 
 if TYPE_CHECKING:
-    from pytest_vtc.window import Bench
+    from pytest_vtc.bench import Bench
 
 _PACKAGES = ("pytest", "torch", "transformers", "accelerate", "bitsandbytes", "datasets", "pillow", "numpy")
 
@@ -33,7 +33,7 @@ def describe_run(bench: Bench) -> Manifest:
             "device": identity.device,
             "positions": settings.positions or identity.default_positions,
         }
-        for label, identity in bench.identities.items()
+        for label, identity in bench.keys.identities.items()
     }
     datasets: dict[str, DatasetInfo] = {
         block.data.name: {
@@ -49,14 +49,14 @@ def describe_run(bench: Bench) -> Manifest:
         spec: {
             "name": c.name,
             "parameters": c.parameters,
-            "source_hash": bench.source_hashes[spec],
+            "source_hash": bench.keys.source_hashes[spec],
             "reference": c.reference,
             "exact": c.exact,
         }
         for spec, c in sweep.compressors.items()
     }
     # Said elsewhere in the file, or where results go and not what they are.
-    left_out = {"models", "data", "compressors", "output", "fresh", "gates", "seed"}
+    left_out = {"models", "data", "compressors", "output", "fresh", "gates", "seed", "shard"}
     return {
         "pytest_vtc": importlib.metadata.version("pytest-vtc"),
         "seed": settings.seed,
@@ -78,7 +78,15 @@ def describe_run(bench: Bench) -> Manifest:
 def _run(bench: Bench) -> Run:
     started, seconds = bench.started()
     command = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    return {"started": started, "seconds": seconds, "command": command, "loaded": bench.loaded}
+    shard = bench.sweep.settings.shard
+    return {
+        "started": started,
+        "seconds": seconds,
+        "command": command,
+        "loaded": bench.loaded,
+        "shard": None if shard is None else str(shard),
+        "merged": [],
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -14,6 +14,9 @@ from typing import Any
 
 from pytest_vtc.cells import Generation
 
+STORE_NAME = "measurements.sqlite"
+"""Its file in a run's output folder."""
+
 SCHEMA_VERSION = 1
 """Written to the file. To be raised whenever the table or the fields of `Generation` change."""
 
@@ -90,6 +93,21 @@ class Store:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT OR REPLACE INTO generation VALUES (?, ?, ?)", rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from error
+        finally:
+            self._roll_back()
+
+    def copy_from(self, other: Store) -> None:
+        """Take over what another store holds and this one does not: all of it, or, if StoreError is raised, nothing."""
+        if self._connection is None:
+            raise StoreError(f"{self.path}: the store was opened for reading only, or is closed")
+        try:
+            source = other._reader()
+            rows = () if source is None else source.execute("SELECT key, payload, created FROM generation")
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR IGNORE INTO generation VALUES (?, ?, ?)", rows)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._unwritable(error) from error

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pytest_vtc import discovery
 from pytest_vtc.cells import Cell
@@ -13,6 +17,7 @@ from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
 from pytest_vtc.gates import Gate, parse_gate, unmatched
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
 from pytest_vtc.options import OptionError, Settings
+from pytest_vtc.shards import orders_of_shard
 
 EMBEDDED_DATA = ("probes", "easyvqa")
 DEFAULT_DATA = ("mmmu_pro",)
@@ -68,12 +73,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A run: blocks in order (model by model, so that each is loaded once), compressors by their spec."""
+    """A run: blocks in order (model by model, so that each is loaded once), compressors by their spec.
+
+    shard_orders: the cases of the shard that was asked for; None if the sweep is run whole.
+    """
 
     settings: Settings
     blocks: tuple[Block, ...]
     compressors: dict[str, Any]
     gates: tuple[Gate, ...]
+    shard_orders: NDArray[np.int64] | None = None
 
     @property
     def cells(self) -> list[Cell]:
@@ -85,7 +94,17 @@ class Sweep:
 
     def case(self, order: int) -> Case:
         """The case at a place in the sweep, 0 <= order < n_cases."""
-        return Case(self.blocks[bisect.bisect_right(self.blocks, order, key=lambda b: b.start) - 1], order)
+        return Case(self.block(order), order)
+
+    def orders(self) -> Sequence[int]:
+        """The places of the cases that are to be collected, ascending: all, or those of the shard."""
+        if self.shard_orders is None:
+            return range(self.n_cases)
+        return self.shard_orders.tolist()
+
+    def block(self, order: int) -> Block:
+        """The block that the case at a place in the sweep belongs to."""
+        return self.blocks[bisect.bisect_right(self.blocks, order, key=lambda block: block.start) - 1]
 
     def describe(self) -> list[str]:
         """Lines for the header of a run."""
@@ -96,6 +115,11 @@ class Sweep:
         ]
         ratios = " ".join(f"{ratio:g}" for ratio in self.settings.ratios)
         lines.append(f"vtc: compressors {', '.join(self.compressors)}; ratios {ratios}; seed {self.settings.seed}")
+        if self.shard_orders is not None:
+            lines.append(
+                f"vtc: shard {self.settings.shard}, by image: {len(self.shard_orders):,} of {self.n_cases:,} cases; "
+                "gates are judged by `python -m pytest_vtc merge`"
+            )
         return lines
 
 
@@ -131,7 +155,8 @@ def build_sweep(settings: Settings) -> Sweep:
             f"--vtc-gate {str(lost[0])!r} matches no cell of this run; cells are called "
             f"{', '.join(cell.variant for cell in blocks[0].cells[1:4])} ..."
         )
-    return Sweep(settings, tuple(blocks), compressors, gates)
+    shard_orders = None if settings.shard is None else orders_of_shard(blocks, settings.shard)
+    return Sweep(settings, tuple(blocks), compressors, gates, shard_orders)
 
 
 def _check_supported(compressors: dict[str, Any]) -> None:

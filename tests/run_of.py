@@ -53,6 +53,8 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
             "seconds": 61.5,
             "command": ["pytest", "benchmarks/"],
             "loaded": {},
+            "shard": None,
+            "merged": [],
         },
     }
 

@@ -153,7 +153,7 @@ def answer_at_once() -> None:
     from pytest_vtc.cells import Generation
     from pytest_vtc.engine import Engine
 
-    def run(_engine: Engine, jobs: Any, _max_new_tokens: int) -> list[Generation]:
+    def run(_engine: Engine, jobs: Any, _max_new_tokens: int, _upcoming: Any) -> list[Generation]:
         kept = {ratio: round(64 * ratio) for ratio in (1.0, 0.5, 0.25)}
         return [
             Generation(

@@ -24,11 +24,15 @@ _NOT_QUANTIZED = [r"model\.vision_tower", r"model\.embed_vision", r"model\.multi
 
 
 def load_backend(
-    model: str | ModelLocation, dtype: DType = "auto", quantization: Quantization | None = None
+    model: str | ModelLocation,
+    dtype: DType = "auto",
+    quantization: Quantization | None = None,
+    device: str | None = None,
 ) -> Backend:
     """Load a model by short name, Hub id or folder, onto the GPUs if there are any.
 
     dtype "auto" is the checkpoint's own on a GPU and float32 on a CPU, where half precision is slower and less exact.
+    device: the one that holds all of it, "cuda:1"; None spreads a model over all GPUs that it needs.
     Raises ModelError: unknown, unsupported, not downloaded, incomplete, or no quantisation to be had.
     """
     location = locate(model) if isinstance(model, str) else model
@@ -36,7 +40,7 @@ def load_backend(
     on_gpu = torch.cuda.is_available()
     options: dict[str, Any] = {"dtype": _dtype(dtype, on_gpu)}
     if on_gpu or quantization:
-        options["device_map"] = "auto" if on_gpu else "cpu"
+        options["device_map"] = ({"": device} if device else "auto") if on_gpu else "cpu"
     if quantization:
         options["quantization_config"] = _quantization(quantization)
     # The PIL processor, also where torchvision is installed: its pixels must not depend on what else is installed.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from pytest_vtc.cells import Measurement
+from pytest_vtc.cells import Cell, Generation, Measurement
 from pytest_vtc.gates import Verdict
 from pytest_vtc.results import (
     CategorySummary,
@@ -90,8 +90,39 @@ def sample_line(measurement: Measurement) -> dict[str, Any]:
         "n_kept": generation.n_kept,
         "n_generated": generation.n_generated,
         "positions": generation.positions,
-        RUN_DEPENDENT: {"seconds": _finite(generation.seconds), "cached": measurement.cached},
+        RUN_DEPENDENT: {
+            "seconds": _finite(generation.seconds),
+            "cached": measurement.cached,
+            "order": measurement.order,
+        },
     }
+
+
+def measurement_of(line: Mapping[str, Any], cell: Cell) -> Measurement:
+    """Read back what `sample_line` gives. Raises KeyError or TypeError if it is something else."""
+    run = line[RUN_DEPENDENT]
+    return Measurement(
+        cell=cell,
+        sample=line["sample"],
+        category=line["category"],
+        group=line["group"],
+        expected=tuple(line["expected"]),
+        generation=Generation(
+            answer=line["answer"],
+            n_tokens=line["n_tokens"],
+            n_asked=line["n_asked"],
+            n_kept=line["n_kept"],
+            n_generated=line["n_generated"],
+            positions=line["positions"],
+            truncated=line["truncated"],
+            seconds=math.nan if run["seconds"] is None else run["seconds"],
+        ),
+        score=line["score"],
+        parsed=line["parsed"],
+        unparsed=line["unparsed"],
+        cached=run["cached"],
+        order=run["order"],
+    )
 
 
 def comparable(document: Any) -> Any:

@@ -33,15 +33,15 @@ def imported() -> None:
     from PIL import Image
     from statsmodels.regression.linear_model import OLS
 
+    import pytest_vtc.bench
     import pytest_vtc.conclusion
-    import pytest_vtc.window
     from pytest_vtc.datasets.registry import data_home, open_samples
     from pytest_vtc.discovery import known_compressors
     from pytest_vtc.engine import Engine, Job
     from pytest_vtc.models.loading import load_backend
 
     assert pytest_vtc.conclusion
-    assert pytest_vtc.window
+    assert pytest_vtc.bench
     assert OLS
     known_compressors()
     Image.init()

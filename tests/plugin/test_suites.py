@@ -181,10 +181,10 @@ def test_a_measured_case_is_kept_if_its_stock_partner_fails(
 
     generate = Backend.generate
 
-    def fails_on_stock(self: Backend, rows: Any, limit: int, with_logits: bool = False) -> Any:
+    def fails_on_stock(self: Backend, rows: Any, limit: int, with_logits: bool = False, **options: Any) -> Any:
         if not with_logits and any(len(features) == 64 for row in rows for features in row.features) and limit == 7:
             raise RuntimeError("does not fit")
-        return generate(self, rows, limit, with_logits)
+        return generate(self, rows, limit, with_logits, **options)
 
     monkeypatch.setattr(Backend, "generate", fails_on_stock)
     result = run_vtc("-k", "identity", "--vtc-max-new-tokens=7")

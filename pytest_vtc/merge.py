@@ -1,0 +1,216 @@
+"""Makes one run of its shards: checks that they belong together, and concludes as the whole run would have."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pytest_vtc.cells import CaseError, Cell, Measurement
+from pytest_vtc.conclusion import Conclusion, conclude
+from pytest_vtc.gates import GateError, parse_gate, unmatched
+from pytest_vtc.options import Shard, parse_shard
+from pytest_vtc.report.json_report import RUN_DEPENDENT, SCHEMA_VERSION, comparable, measurement_of
+from pytest_vtc.results import Manifest
+from pytest_vtc.store import STORE_NAME, Store
+
+
+class MergeError(RuntimeError):
+    """Folders that cannot be merged; the message names one and says why."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one shard wrote."""
+
+    folder: Path
+    shard: Shard
+    document: dict[str, Any]
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.document["manifest"]
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        return {c["id"]: Cell(c["model"], c["dataset"], c["compressor"], c["ratio"]) for c in self.document["cells"]}
+
+    def measurements(self) -> Iterator[Measurement]:
+        cells, path = self.cells, self.folder / "samples.jsonl"
+        try:
+            with path.open(encoding="utf-8") as lines:
+                for number, line in enumerate(lines, 1):
+                    try:
+                        data = json.loads(line)
+                        yield measurement_of(data, cells[data["cell"]])
+                    except (ValueError, KeyError, TypeError) as error:
+                        raise MergeError(
+                            f"{path}:{number} cannot be read ({type(error).__name__}: {error}); run the shard again"
+                        ) from error
+        except OSError as error:
+            raise MergeError(f"cannot read {path} ({error.strerror}); run the shard again") from error
+
+    def errors(self) -> list[CaseError]:
+        cells = self.cells
+        return [CaseError(cells[e["cell"]], e["sample"], e["message"]) for e in self.document["errors"]]
+
+
+def merge(
+    folders: Sequence[Path], output: Path, gates: Sequence[str], partial: bool, width: int, colour: bool
+) -> Conclusion:
+    """Write to `output` what the run without shards would have written, and judge its gates and `gates`.
+
+    partial: go on without the missing shards, as an interrupted run does. width, colour: of the terminal.
+    Raises MergeError, StoreError or GateError.
+    """
+    if output.resolve() in {folder.resolve() for folder in folders}:
+        raise MergeError(f"{output} is one of the shards; choose another folder with --output")
+    parts = sorted(map(_read, folders), key=lambda part: part.shard.index)
+    missing = _check(parts, partial)
+    measurements = sorted((m for part in parts for m in part.measurements()), key=lambda m: m.order)
+    for one, other in itertools.pairwise(measurements):
+        if one.order == other.order:
+            raise MergeError(f"{one.cell.id}/{one.sample} was measured in two of these folders: they overlap")
+    facts = _facts(parts, output, gates)
+    _merge_stores(parts, output)
+    interrupted = bool(missing) or any(part.document["interrupted"] for part in parts)
+    errors = [error for part in parts for error in part.errors()]
+    done = conclude(facts, measurements, errors, interrupted, width, colour)
+    notes = [f"Shard {shard} is missing: this is not the whole run." for shard in missing]
+    notes += [f"{part.folder} was interrupted." for part in parts if part.document["interrupted"]]
+    if len({json.dumps(part.manifest["hardware"], sort_keys=True) for part in parts}) > 1:
+        notes.append("The shards ran on different machines: manifest.run.merged in results.json names them.")
+    return Conclusion([*done.lines, *notes], done.verdicts, done.written)
+
+
+def _read(folder: Path) -> _Part:
+    path = folder / "results.json"
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MergeError(f"{folder} holds no results.json: that shard has not finished") from None
+    except (OSError, ValueError) as error:
+        raise MergeError(f"cannot read {path} ({type(error).__name__}: {error}); run the shard again") from error
+    try:
+        version, manifest = document["schema_version"], document["manifest"]
+        writer, shard = manifest["pytest_vtc"], manifest["run"].get("shard")
+    except (KeyError, TypeError, AttributeError):
+        raise MergeError(f"{path} is no results file of pytest-vtc") from None
+    this = importlib.metadata.version("pytest-vtc")
+    if (version, writer) != (SCHEMA_VERSION, this):
+        raise MergeError(
+            f"{path} was written by pytest-vtc {writer} (schema {version}); this is {this} (schema {SCHEMA_VERSION}), "
+            "and what they measure may differ: merge with the version that ran the shards"
+        )
+    if shard is None:
+        raise MergeError(f"{path} is no shard; shards are made by pytest --vtc-shard 1/8 and so on")
+    return _Part(folder, parse_shard(shard), document)
+
+
+def _check(parts: Sequence[_Part], partial: bool) -> list[Shard]:
+    """Which shards are missing. Raises MergeError unless the parts are of one run and, if not `partial`, all of it."""
+    first = parts[0]
+    for part in parts[1:]:
+        if part.shard.of != first.shard.of:
+            raise MergeError(f"{first.folder} is shard {first.shard} and {part.folder} {part.shard}: of different runs")
+        if different := sorted(_differences(_of_the_run(first.manifest), _of_the_run(part.manifest))):
+            raise MergeError(
+                f"{first.folder} and {part.folder} are of different runs: they differ in {', '.join(different[:5])}"
+            )
+    by_index: dict[int, _Part] = {}
+    for part in parts:
+        if part.shard.index in by_index:
+            raise MergeError(f"{by_index[part.shard.index].folder} and {part.folder} are both shard {part.shard}")
+        by_index[part.shard.index] = part
+    every = (Shard(index, first.shard.of) for index in range(1, first.shard.of + 1))
+    missing = [shard for shard in every if shard.index not in by_index]
+    if missing and not partial:
+        names = ", ".join(map(str, missing[:8])) + (" ..." if len(missing) > 8 else "")
+        raise MergeError(f"shard {names} is missing; --partial merges what is there, as an interrupted run")
+    return missing
+
+
+def _of_the_run(manifest: Manifest) -> dict[str, Any]:
+    """What the shards of one run have in common. Machines of a cluster may differ."""
+    return {key: value for key, value in comparable(manifest).items() if key != "hardware"}
+
+
+def _differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        left, right = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        for key in {*left, *right}:
+            yield from _differences(left.get(key), right.get(key), f"{path}.{key}" if path else key)
+    elif one != other:
+        yield path
+
+
+def _facts(parts: Sequence[_Part], output: Path, gates: Sequence[str]) -> dict[str, Any]:
+    """What `Bench.facts` would have said of the whole run."""
+    manifest = _manifest(parts)
+    expected: Counter[str] = Counter()
+    for part in parts:
+        expected.update({cell["id"]: cell["n_expected"] for cell in part.document["cells"]})
+    seen = {cell["id"] for part in parts for cell in (*part.document["cells"], *_judged(part))}
+    grid = [
+        Cell(model, dataset, *variant)
+        for model in manifest["models"]
+        for dataset in manifest["datasets"]
+        if any(cell_id.startswith(f"{model}/{dataset}/") for cell_id in seen)
+        for variant in [
+            (None, None),
+            *((spec, ratio) for spec in manifest["compressors"] for ratio in manifest["settings"]["ratios"]),
+        ]
+    ]
+    asked = list(dict.fromkeys(text for part in parts for text in part.document["gates"]["asked"]))
+    judged = [parse_gate(text) for text in [*asked, *gates]]
+    if lost := unmatched(judged, grid):
+        raise GateError(f"gate {str(lost[0])!r} matches no cell of this run")
+    return {
+        "cells": [c.to_dict() for c in grid if c.id in expected or any(gate.matches(c) for gate in judged)],
+        "expected": dict(expected),
+        "samples": {cell.id: manifest["datasets"][cell.dataset]["n"] for cell in grid},
+        "gates": list(dict.fromkeys(map(str, judged))),
+        "output": str(output),
+        "shard": None,
+        "manifest": manifest,
+    }
+
+
+def _judged(part: _Part) -> list[dict[str, str]]:
+    return [{"id": verdict["cell"]} for verdict in part.document["gates"]["verdicts"]]
+
+
+def _manifest(parts: Sequence[_Part]) -> Manifest:
+    runs = [part.manifest["run"] for part in parts]
+    merged = cast("Manifest", dict(parts[0].manifest))
+    merged["run"] = {
+        "started": min(run["started"] for run in runs),
+        "seconds": sum(run["seconds"] for run in runs),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "loaded": {model: about for run in reversed(runs) for model, about in run["loaded"].items()},
+        "shard": None,
+        "merged": [
+            {
+                "shard": str(part.shard),
+                "started": part.manifest[RUN_DEPENDENT]["started"],
+                "seconds": part.manifest[RUN_DEPENDENT]["seconds"],
+                "command": part.manifest[RUN_DEPENDENT]["command"],
+                "hardware": part.manifest["hardware"],
+            }
+            for part in parts
+        ],
+    }
+    return merged
+
+
+def _merge_stores(parts: Sequence[_Part], output: Path) -> None:
+    with Store(output / STORE_NAME) as merged:
+        for part in parts:
+            with Store(part.folder / STORE_NAME, readonly=True) as store:
+                merged.copy_from(store)
