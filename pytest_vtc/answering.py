@@ -22,7 +22,11 @@ def answer_rows(backend: Backend, limits: BatchLimits, rows: Sequence[Row], max_
         of_prefix.setdefault(id(row.prefix), []).append(row)
     shared, alone = _split(backend, list(of_prefix.values()), max_new_tokens)
 
+    lead = _lead(backend, limits, [group[0].prefix for group in of_prefix.values()])
+
     def generate(batch: list[Row], prefilled: Prefilled | None = None) -> None:
+        if prefilled is None and within_window(backend, batch, max_new_tokens):
+            prefilled = lead
         found = limits.halving(
             batch, lambda part: backend.generate(part, max_new_tokens, prefilled=prefilled), "this case"
         )
@@ -34,7 +38,7 @@ def answer_rows(backend: Backend, limits: BatchLimits, rows: Sequence[Row], max_
         generate(batch)
 
     def prefill(prefixes: list[Prefix]) -> list[None]:
-        prefilled = backend.prefill(prefixes)
+        prefilled = backend.prefill(prefixes, lead)
         width = prefilled.batch.width + max_new_tokens
         follow = sorted((row for p in prefixes for row in of_prefix[id(p)]), key=lambda row: len(row.suffix))
         for batch in chunks(follow, lambda n, row: limits.fits(n, len(row.suffix), width + len(row.suffix))):
@@ -47,6 +51,30 @@ def answer_rows(backend: Backend, limits: BatchLimits, rows: Sequence[Row], max_
             if failed is not None:
                 answers.update((id(row), failed) for row in of_prefix[id(prefix)])
     return [answers[id(distinct[_key(row)])] for row in rows]
+
+
+def _lead(backend: Backend, limits: BatchLimits, prefixes: Sequence[Prefix]) -> Prefilled | None:
+    """Keys and values of the text before the first image, which a chat template makes the same for all.
+
+    None where it is too short for a call of its own, or different.
+    """
+    ids = common_lead(backend, prefixes)
+    if not ids or len(ids) * len(prefixes) < limits.tokens // 4:
+        return None
+    (lead,) = limits.halving([ids], lambda batch: [backend.prefill_lead(*batch)], "what all prompts begin with")
+    return None if isinstance(lead, CaseFailed) else lead  # what is wrong shows in the rows
+
+
+def common_lead(backend: Backend, prefixes: Sequence[Prefix]) -> list[int]:
+    """The token ids that all prefixes begin with, up to the first image."""
+    ids = [prefix.ids for prefix in prefixes]
+    # What the first and the last in lexical order have in common, all have.
+    lead: list[int] = []
+    for token, other in zip(min(ids, default=[]), max(ids, default=[]), strict=False):
+        if token != other or token == backend.image_token_id:
+            break
+        lead.append(token)
+    return lead
 
 
 def _key(row: Row) -> tuple[int, ...]:

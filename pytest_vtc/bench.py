@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,6 +79,9 @@ class Bench:
         if self._worker is None:
             bury_dead(output)  # otherwise the controller has done so
         self._in_flight.refresh()
+        # Items and what was imported are there to stay. To look through them for garbage, again and again, takes as
+        # long as pytest takes for a test.
+        gc.freeze()
 
     # What an item asks for
 
@@ -113,7 +117,10 @@ class Bench:
         """
         if self._engine is None or self._engine[0] != model.label:
             self._engine = None  # frees the previous model before the next one is loaded
+            gc.unfreeze()
+            gc.collect()
             self._engine = (model.label, self._load(model))
+            gc.freeze()
         return self._engine[1]
 
     def _load(self, model: ModelLocation) -> Engine:
@@ -188,6 +195,7 @@ class Bench:
 
     def close(self) -> None:
         """At the end of the session: forget the suspects that were measured."""
+        gc.unfreeze()
         try:
             self._in_flight.settle()
             if self._worker is None:

@@ -12,6 +12,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
@@ -87,7 +88,7 @@ class Compressor(ABC):
             a `Kept` (merging), or the rows themselves, [n_target, D], used in the order given.
         """
 
-    @property
+    @cached_property
     def spec(self) -> str:
         """Name and every parameter that differs from its default, as one writes it: `divprune_hybrid(alpha=0.3)`."""
         changed = {

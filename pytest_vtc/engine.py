@@ -8,9 +8,11 @@ have in common goes through the language model once.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -162,23 +164,17 @@ class _Window:
     # Vision
 
     def encode(self, upcoming: Iterable[ImageSource]) -> None:
-        """Take every image of the window through the vision side, then begin to open those that will follow."""
+        """Take every image of the window through the vision side; those that will follow are opened meanwhile."""
         ahead = self.engine.images
         sources = list(dict.fromkeys(source for job in self.jobs for source in job.sample.images))
         ahead.keep_only(set(sources))
         keep_pixels = any(job.compressor and job.compressor.needs & {"image", "encode"} for job in self.jobs)
-        batch: dict[ImageSource, Opened] = {}
-        for i, source in enumerate(sources):
-            ahead.begin(sources[i:])
-            opened = ahead.take(source)
-            if isinstance(opened, CaseFailed):
-                self._encoded[source] = opened
-            else:
-                batch[source] = opened
-            if len(batch) == VISION_BATCH or i == len(sources) - 1:
-                self._encode(batch, keep_pixels)
-                batch = {}
-        ahead.begin(upcoming)
+        following = iter(upcoming)
+        for start in range(0, len(sources), VISION_BATCH):
+            batch, then = sources[start : start + VISION_BATCH], sources[start + VISION_BATCH :]
+            opened = dict(zip(batch, ahead.take(batch, itertools.chain(then, following)), strict=True))
+            self._encoded |= {source: failed for source, failed in opened.items() if isinstance(failed, CaseFailed)}
+            self._encode({source: it for source, it in opened.items() if isinstance(it, Opened)}, keep_pixels)
 
     def _encode(self, batch: dict[ImageSource, Opened], keep_pixels: bool) -> None:
         found = halving(list(batch.values()), lambda part: self.backend.encode_many([o.processed for o in part]))
@@ -255,11 +251,9 @@ class _Window:
     def _context(self, item: _Wanted) -> dict[str, Any]:
         check_supported(item.compressor)
         encoded, tokens = item.encoded, item.encoded.tokens
-        columns = tokens.grid[1]
-        raster = torch.arange(len(tokens))
         context: dict[str, Any] = {
             "grid": tokens.grid,
-            "positions": torch.stack([raster // columns, raster % columns], dim=1),
+            "positions": _raster(*tokens.grid).clone(),
             "generator": _generator(self.engine.seed, item.key[0].fingerprint()),
         }
         costly: dict[str, Callable[[], Any]] = {
@@ -359,6 +353,12 @@ def check_supported(compressor: Compressor) -> None:
         raise CompressionError(
             f"{compressor.spec} needs {sorted(missing)}, which this model's backend does not provide"
         )
+
+
+@lru_cache(maxsize=64)
+def _raster(rows: int, columns: int) -> Tensor:
+    """Row and column of every token: [rows * columns, 2] long."""
+    return torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
 
 
 def _generator(seed: int, image: str) -> torch.Generator:

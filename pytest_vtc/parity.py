@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pytest_vtc.answering import within_window
+from pytest_vtc.answering import common_lead, within_window
 from pytest_vtc.compression import Compressed
 from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.datasets.probes import Probes
 from pytest_vtc.models.backend import Backend, PromptError
-from pytest_vtc.models.decoding import Output
-from pytest_vtc.models.sequences import Row
+from pytest_vtc.models.decoding import Prefilled
+from pytest_vtc.models.sequences import Prefix, Row
 
 
 class ParityError(RuntimeError):
@@ -27,7 +27,7 @@ class ParityError(RuntimeError):
 class Parity:
     """What was compared. max_logit_difference: over all samples, steps and vocabulary; must be 0.
 
-    batch_agreement: share of answers that are in one padded batch of different lengths, and after a prefix computed
+    batch_agreement: share of answers that are in one padded batch of different lengths, and after a beginning computed
         beforehand, as they are alone; None where that was not asked for.
     """
 
@@ -89,7 +89,7 @@ def check_parity(backend: Backend, samples: Sequence[Sample], max_new_tokens: in
     if batched:
         ways = [_in_one_batch(backend, rows, max_new_tokens)]
         if within_window(backend, rows, max_new_tokens):
-            ways.append(_in_one_batch(backend, rows, max_new_tokens, from_prefixes=True))
+            ways += [_in_one_batch(backend, rows, max_new_tokens, begun) for begun in (_from_lead, _from_prefixes)]
         same_as_alone = [a == b for together in ways for a, b in zip(alone, together, strict=True)]
         agreement = sum(same_as_alone) / len(same_as_alone)
     parity = Parity(len(samples), difference, same, agreement)
@@ -110,29 +110,35 @@ def check_parity(backend: Backend, samples: Sequence[Sample], max_new_tokens: in
 
 
 def _in_one_batch(
-    backend: Backend, rows: list[Row], max_new_tokens: int, from_prefixes: bool = False
+    backend: Backend,
+    rows: list[Row],
+    max_new_tokens: int,
+    begin: Callable[[Backend, list[Prefix]], Prefilled | None] = lambda _backend, _prefixes: None,
 ) -> list[list[int]]:
     """Answers of all rows in one batch, or in two halves where memory does not hold it.
 
-    from_prefixes: with the prefixes computed first, and the rows going on from them.
+    begin: computes what the rows begin with; they go on from that.
     """
-
-    def generate(part: list[Row]) -> list[Output]:
-        prefilled = backend.prefill([row.prefix for row in part]) if from_prefixes else None
-        return backend.generate(part, max_new_tokens, prefilled=prefilled)
-
     try:
-        return [output.token_ids for output in generate(rows)]
+        prefilled = begin(backend, [row.prefix for row in rows])
+        return [output.token_ids for output in backend.generate(rows, max_new_tokens, prefilled=prefilled)]
     except torch.OutOfMemoryError:
         if len(rows) <= 2:
             raise
         torch.cuda.empty_cache()
     half = len(rows) // 2
     return [
-        answer
-        for part in (rows[:half], rows[half:])
-        for answer in _in_one_batch(backend, part, max_new_tokens, from_prefixes)
+        answer for part in (rows[:half], rows[half:]) for answer in _in_one_batch(backend, part, max_new_tokens, begin)
     ]
+
+
+def _from_lead(backend: Backend, prefixes: list[Prefix]) -> Prefilled | None:
+    lead = common_lead(backend, prefixes)
+    return backend.prefill_lead(lead) if lead else None
+
+
+def _from_prefixes(backend: Backend, prefixes: list[Prefix]) -> Prefilled | None:
+    return backend.prefill(prefixes, _from_lead(backend, prefixes))
 
 
 def _first(n_kept: int, n_tokens: int) -> Compressed:

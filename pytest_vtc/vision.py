@@ -1,10 +1,10 @@
-"""Opens, resizes and pre-processes images on CPU threads ahead of need, so that the model does not wait for them."""
+"""Opens, resizes and pre-processes images on CPU threads, ahead of need where the model would wait for them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,31 +27,45 @@ class Opened:
 
 
 class ImagesAhead:
-    """Images on their way to the vision side. `begin` never waits; `take` waits for the one image."""
+    """Images on their way to the vision side, opened by several threads: while the model computes, or in its pauses.
+
+    Where a device computes, they run ahead of it. Where the model computes on the CPU, threads beside it would take its
+    cores from it, and its own threads wait for the slowest; so it waits until all images that may lie ready do so.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        # One core is left to the thread that feeds the model.
-        self._pool = ThreadPoolExecutor(max(1, min(8, (os.cpu_count() or 2) - 1)), thread_name_prefix="vtc-image")
+        self._beside = backend.device.type != "cpu"
+        cores = os.cpu_count() or 2
+        # Beside a device one core is left to the thread that feeds it.
+        n_threads = max(1, cores - 1) if self._beside else cores
+        self._pool = ThreadPoolExecutor(min(8, n_threads), thread_name_prefix="vtc-image")
         self._begun: dict[ImageSource, Future[Opened | CaseFailed]] = {}
-
-    def begin(self, sources: Iterable[ImageSource]) -> None:
-        """Start on the first of `sources`, as many as may lie ready."""
-        for source in sources:
-            if len(self._begun) >= _AHEAD:
-                return
-            if source not in self._begun:
-                self._begun[source] = self._pool.submit(self._open, source)
 
     def keep_only(self, sources: set[ImageSource]) -> None:
         """Let go of images that were begun and are not wanted after all."""
         for source in self._begun.keys() - sources:
             self._begun.pop(source).cancel()
 
-    def take(self, source: ImageSource) -> Opened | CaseFailed:
-        """The image, or why it cannot be used; it is not kept."""
-        begun = self._begun.pop(source, None)
-        return self._open(source) if begun is None else begun.result()
+    def take(self, sources: Sequence[ImageSource], then: Iterable[ImageSource] = ()) -> list[Opened | CaseFailed]:
+        """These images, or why they cannot be used; they are not kept.
+
+        then: what will be taken next, in order; as many of them are begun as may lie ready.
+        """
+        complete = all(source in self._begun for source in sources)
+        for source in sources:
+            self._begin(source)
+        if self._beside or not complete:
+            following = iter(then)
+            while len(self._begun) < len(sources) + _AHEAD and (source := next(following, None)) is not None:
+                self._begin(source)
+        if not self._beside:
+            wait(self._begun.values())
+        return [self._begun.pop(source).result() for source in sources]
+
+    def _begin(self, source: ImageSource) -> None:
+        if source not in self._begun:
+            self._begun[source] = self._pool.submit(self._open, source)
 
     def _open(self, source: ImageSource) -> Opened | CaseFailed:
         try:

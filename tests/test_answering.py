@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_vtc.answering import answer_rows
+from pytest_vtc.answering import answer_rows, common_lead
 from pytest_vtc.batching import Appetite, BatchLimits
 from pytest_vtc.cells import CaseFailed, Positions
 from pytest_vtc.compression import Compressed
@@ -46,8 +47,11 @@ def suffix(tiny: Backend, question: str) -> list[int]:
     return tiny.split_prompt(tiny.prompt_ids(question, 1))[1]
 
 
-def limits(tiny: Backend, rows: int | None = None) -> BatchLimits:
-    return BatchLimits(rows, Appetite.of(tiny.model), tiny.device)
+def limits(tiny: Backend, rows: int | None = None, tokens: int | None = None) -> BatchLimits:
+    """tokens: of a call; with few of them it is worth while to compute what all prompts begin with once."""
+    made = BatchLimits(rows, Appetite.of(tiny.model), tiny.device)
+    made.tokens = tokens or made.tokens
+    return made
 
 
 def texts(answers: list[Output | CaseFailed]) -> list[list[int]]:
@@ -64,9 +68,10 @@ def test_any_mix_of_shared_and_single_rows_is_answered_as_one_by_one(
         st.lists(st.tuples(st.sampled_from(prefixes), st.sampled_from(QUESTIONS)), min_size=1, max_size=24)
     )
     batch_size = data.draw(st.sampled_from([None, 1, 3, 64]))
+    tokens = data.draw(st.sampled_from([None, 16, 400]))
     rows = [Row(prefix, suffix(tiny, question)) for prefix, question in pairs]
     alone = [tiny.generate([row], 8)[0].token_ids for row in rows]
-    assert texts(answer_rows(tiny, limits(tiny, batch_size), rows, 8)) == alone
+    assert texts(answer_rows(tiny, limits(tiny, batch_size, tokens), rows, 8)) == alone
 
 
 def test_a_common_prefix_goes_through_the_model_once(
@@ -76,9 +81,9 @@ def test_a_common_prefix_goes_through_the_model_once(
     whole: list[int] = []
     prefill, generate = Backend.prefill, Backend.generate
 
-    def counting_prefill(self: Backend, given: Any) -> Any:
+    def counting_prefill(self: Backend, given: Any, lead: Any = None) -> Any:
         prefilled.append(len(given))
-        return prefill(self, given)
+        return prefill(self, given, lead)
 
     def counting_generate(self: Backend, rows: Any, limit: int, **options: Any) -> Any:
         whole.extend([1] * len(rows) if options.get("prefilled") is None else [])
@@ -90,6 +95,55 @@ def test_a_common_prefix_goes_through_the_model_once(
     answer_rows(tiny, limits(tiny), rows, 4)
     assert sum(prefilled) == 4
     assert not whole
+
+
+@pytest.mark.parametrize("questions", [QUESTIONS[:1], QUESTIONS])
+def test_what_all_prompts_begin_with_goes_through_the_model_once(
+    tiny: Backend, prefixes: list[Prefix], questions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+    forward = tiny.model.forward
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        computed.append(kwargs["input_ids"].numel())
+        return forward(*args, **kwargs)
+
+    rows = [Row(prefix, suffix(tiny, question)) for prefix in prefixes for question in questions]
+    functools.update_wrapper(counting, forward)
+    monkeypatch.setattr(tiny.model, "forward", counting)
+    answer_rows(tiny, limits(tiny, 1), rows, 1)
+    whole = sum(computed)
+    computed.clear()
+    few = limits(tiny, 1, tokens=16)
+    answer_rows(tiny, few, rows, 1)
+    lead = common_lead(tiny, prefixes)
+    assert tiny.tokenizer.decode(lead) == "<bos><|turn>user\n<|image>"
+    assert sum(computed) == whole - len(lead) * (len(prefixes) - 1)
+
+
+def test_prompts_that_begin_differently_have_nothing_to_share(tiny: Backend, prefixes: list[Prefix]) -> None:
+    other = Prefix([7, *prefixes[0].ids], [0, *prefixes[0].positions], prefixes[0].features, 0)
+    assert common_lead(tiny, [prefixes[0], other]) == []
+
+
+def test_beyond_the_sliding_window_what_prompts_begin_with_is_not_shared(
+    tiny: Backend, prefixes: list[Prefix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row(prefix, suffix(tiny, QUESTIONS[0])) for prefix in prefixes]
+    begun: list[bool] = []
+    generate = Backend.generate
+
+    def watching(self: Backend, given: Any, limit: int, **options: Any) -> Any:
+        begun.append(options["prefilled"] is not None)
+        return generate(self, given, limit, **options)
+
+    monkeypatch.setattr(Backend, "generate", watching)
+    longest = max(map(len, rows))
+    for window, used in ((longest + 4, {True}), (longest + 3, {True, False}), (8, {False})):
+        begun.clear()
+        monkeypatch.setattr(tiny, "sliding_window", window)
+        answer_rows(tiny, limits(tiny, 1, tokens=16), rows, 4)
+        assert {*begun} == used
 
 
 def test_equal_rows_are_computed_once(tiny: Backend, prefixes: list[Prefix], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,10 +164,10 @@ def test_equal_rows_are_computed_once(tiny: Backend, prefixes: list[Prefix], mon
 def test_beyond_the_sliding_window_no_prefix_is_shared(
     tiny: Backend, prefixes: list[Prefix], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def must_not(self: Backend, given: Any) -> Any:
+    def must_not(self: Backend, given: Any, lead: Any = None) -> Any:
         raise AssertionError("a prefix was shared where padding would use up the window")
 
-    monkeypatch.setattr(Backend, "sliding_window", 64)
+    monkeypatch.setattr(tiny, "sliding_window", 64)
     monkeypatch.setattr(Backend, "prefill", must_not)
     rows = [Row(prefix, suffix(tiny, question)) for prefix in prefixes[:1] for question in QUESTIONS]
     alone = [tiny.generate([row], 8)[0].token_ids for row in rows]
@@ -129,10 +183,10 @@ def test_a_prefix_that_fails_takes_only_its_own_rows(
 ) -> None:
     prefill = Backend.prefill
 
-    def fails_on_one(self: Backend, given: Any) -> Any:
+    def fails_on_one(self: Backend, given: Any, lead: Any = None) -> Any:
         if any(prefix is prefixes[1] for prefix in given):
             raise RuntimeError("cannot compute this")
-        return prefill(self, given)
+        return prefill(self, given, lead)
 
     monkeypatch.setattr(Backend, "prefill", fails_on_one)
     rows = [Row(prefix, suffix(tiny, question)) for prefix in prefixes[:4] for question in QUESTIONS[:2]]

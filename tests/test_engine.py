@@ -258,8 +258,13 @@ def test_kept_rows_go_in_the_order_given(tiny: Backend, samples: list[Sample]) -
     assert torch.equal(kept.gather(features), features[[1, 0]])
 
 
-def test_images_that_share_a_call_keep_every_bit_of_their_features(tiny: Backend, samples: list[Sample]) -> None:
-    processed = [tiny.process(s.images[0].open()) for s in samples[:4]]
+SIZES = [(64, 64), (64, 64), (96, 48), (64, 64)]
+"""Of images; the third has fewer tokens, and all have the same number of patches after padding."""
+
+
+@pytest.mark.parametrize("sizes", [SIZES, SIZES[:1] * 4])
+def test_images_that_share_a_call_keep_every_bit_of_their_features(tiny: Backend, sizes: Any) -> None:
+    processed = [tiny.process(Image.effect_noise(size, 90).convert("RGB")) for size in sizes]
     alone = [tiny.encode_processed(p) for p in processed]
     for _ in range(2):  # the first time is the trial
         for one, other in zip(alone, tiny.encode_many(processed), strict=True):
@@ -282,6 +287,54 @@ def test_images_do_not_share_a_call_where_that_changes_their_features(
         return output
 
     monkeypatch.setattr(Backend, "_see", rounds_differently)
-    monkeypatch.setattr(tiny, "_shares_calls", {})
+    monkeypatch.setattr(tiny, "_exact_together", {})
     for _ in range(2):
         assert all(torch.equal(a, b.features) for a, b in zip(alone, tiny.encode_many(processed), strict=True))
+
+
+def calls_of_the_vision_side(tiny: Backend, processed: list[Any], monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Shapes of the pixels of each call, once the trials are over."""
+    see = Backend._see
+    calls: list[list[int]] = []
+
+    def counting(self: Backend, pixels: Any) -> Any:
+        calls.append(list(pixels["pixel_values"].shape))
+        return see(self, pixels)
+
+    monkeypatch.setattr(tiny, "_exact_together", {})
+    monkeypatch.setattr(Backend, "_see", counting)
+    for _ in range(2):  # one trial at a time
+        tiny.encode_many(processed)
+    calls.clear()
+    tiny.encode_many(processed)
+    return calls
+
+
+def test_padding_of_patches_does_not_go_through_the_vision_tower(
+    tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processed = [tiny.process(s.images[0].open()) for s in samples[:4]]
+    assert processed[0]["pixel_values"].shape[1] == 630
+    assert calls_of_the_vision_side(tiny, processed, monkeypatch) == [[4, 64 * 9, 768]]
+
+
+def test_padding_stays_where_images_without_it_differ_in_shape(tiny: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    processed = [tiny.process(Image.effect_noise(size, 90).convert("RGB")) for size in SIZES]
+    assert len({tiny._unpadded(p)["pixel_values"].shape for p in processed}) == 2
+    assert calls_of_the_vision_side(tiny, processed, monkeypatch) == [[4, 630, 768]]
+
+
+def test_padding_stays_where_its_absence_changes_features(
+    tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processed = [tiny.process(s.images[0].open()) for s in samples[:4]]
+    see = Backend._see
+
+    def rounds_differently(self: Backend, pixels: Any) -> Any:
+        output = see(self, pixels)
+        if pixels["pixel_values"].shape[1] < 630:
+            output.last_hidden_state = output.last_hidden_state + 1e-6
+        return output
+
+    monkeypatch.setattr(Backend, "_see", rounds_differently)
+    assert calls_of_the_vision_side(tiny, processed, monkeypatch) == [[4, 630, 768]]

@@ -148,8 +148,8 @@ def test_a_prefix_that_is_not_what_it_was_computed_from_is_noticed(
 ) -> None:
     prefill = Backend.prefill
 
-    def loses_the_image(self, prefixes):  # type: ignore[no-untyped-def]
-        filled = prefill(self, prefixes)
+    def loses_the_image(self, prefixes, lead=None):  # type: ignore[no-untyped-def]
+        filled = prefill(self, prefixes, lead)
         for layer in filled.cache.layers:
             layer.values = torch.zeros_like(layer.values)
         return filled

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import json
 import subprocess
 import sys
@@ -173,6 +174,7 @@ def main() -> int:
         backend = random_backend(options.random_weights, options.layers)
     else:
         backend = cast("Gemma4Backend", load_backend("tiny-gemma4", options.dtype))
+    gc.freeze()  # as a session does once the model is loaded
     data = open_samples("easyvqa", data_home(), None, SEED)
     one_each = first_of_each_image(data.samples, 10_000)
     groups = {sample.group for sample in one_each[: options.images]}

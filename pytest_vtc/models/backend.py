@@ -6,10 +6,12 @@ model would get, and `mm_encoder_outputs`, which lets `generate` be handed such 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -30,7 +32,7 @@ from pytest_vtc.models.decoding import (
     prefill_only,
     select_rows,
 )
-from pytest_vtc.models.sequences import Prefix, Row, VisionTokens
+from pytest_vtc.models.sequences import Prefix, Row, VisionTokens, lay_out
 
 
 class PromptError(ValueError):
@@ -39,6 +41,8 @@ class PromptError(ValueError):
 
 VISION_BATCH = 4
 """Images per call of the vision side, where they can share one."""
+
+_Shape = tuple[tuple[int, ...], ...]
 
 
 class Backend(ABC):
@@ -59,7 +63,7 @@ class Backend(ABC):
         self.stop_ids: tuple[int, ...] = tuple(stops) if isinstance(stops, (list, tuple)) else (int(stops),)
         self.pad_id: int = tokenizer.pad_token_id
         self.overridden = make_greedy(model.generation_config, self.pad_id)
-        self._shares_calls: dict[tuple[tuple[int, ...], ...], bool] = {}
+        self._exact_together: dict[_Shape, bool] = {}
 
     # What a family may differ in
 
@@ -75,6 +79,10 @@ class Backend(ABC):
     def _block(self, n_tokens: int) -> tuple[list[int], list[int], list[int]]:
         """Token ids that stand for one image: before, the placeholders, after."""
 
+    def _unpadded(self, processed: Any) -> Mapping[str, Tensor]:
+        """What `process` gave without the padding of its patches; as it is where a processor adds none."""
+        return processed
+
     def _pack(self, features: list[Tensor]) -> Any:
         """Vision tokens of a whole batch, image by image, in the container `mm_encoder_outputs` takes."""
         return {"image": BaseModelOutputWithPooling(pooler_output=tuple(features))}  # type: ignore[arg-type]
@@ -83,7 +91,7 @@ class Backend(ABC):
         """Answer tokens without what the model says to itself; nothing to remove by default."""
         return token_ids
 
-    @property
+    @cached_property
     def image_token_id(self) -> int:
         return int(self.model.config.image_token_id)
 
@@ -104,34 +112,42 @@ class Backend(ABC):
     @torch.inference_mode()
     def encode_processed(self, processed: Any) -> VisionTokens:
         """Vision tower and projector for what `process` gave."""
-        output = self._see(self._pixels(processed))
-        features = torch.cat([item.reshape(-1, item.shape[-1]) for item in output.pooler_output])
-        hidden = output.last_hidden_state
-        return VisionTokens(features, hidden.reshape(-1, hidden.shape[-1]), self._grid(processed))
+        return self._encode_together([processed], [processed])[0]
 
     @torch.inference_mode()
     def encode_many(self, processed: Sequence[Any]) -> list[VisionTokens]:
-        """`encode_processed` of each. Images of one shape share a call where that changes no bit of their features.
+        """`encode_processed` of each, in one call and without padding where that changes no bit of their features.
 
         Whether it does is tried once for each shape: a greedy choice among near-equal tokens would show the least
         difference, and results must not depend on which images happened to share a call.
         """
-        shapes = {tuple(tuple(p[key].shape) for key in self.pixel_keys) for p in processed}
-        if len(processed) != VISION_BATCH or len(shapes) > 1 or not self._shares_calls.get(shape := shapes.pop(), True):
-            return [self.encode_processed(p) for p in processed]
-        output = self._see(self._pixels({key: torch.cat([p[key] for p in processed]) for key in self.pixel_keys}))
-        features = torch.cat([item.reshape(-1, item.shape[-1]) for item in output.pooler_output]).chunk(len(processed))
+        if len(processed) == VISION_BATCH:
+            for pixels in ([self._unpadded(p) for p in processed], processed):
+                shapes: set[_Shape] = {tuple(tuple(p[key].shape) for key in self.pixel_keys) for p in pixels}
+                if len(shapes) > 1 or not self._exact_together.get(shape := shapes.pop(), True):
+                    continue
+                together = self._encode_together(pixels, processed)
+                if shape in self._exact_together:
+                    return together
+                alone = [self.encode_processed(p) for p in processed]
+                self._exact_together[shape] = all(
+                    torch.equal(a.features, b.features) and torch.equal(a.hidden, b.hidden)
+                    for a, b in zip(together, alone, strict=True)
+                )
+                return alone
+        return [self.encode_processed(p) for p in processed]
+
+    def _encode_together(self, pixels: Sequence[Any], processed: Sequence[Any]) -> list[VisionTokens]:
+        """One call of the vision side for images of one shape. pixels: what it is given of each of `processed`."""
+        parts, n_images = [self._pixels(p) for p in pixels], len(pixels)
+        output = self._see(parts[0] if n_images == 1 else {k: torch.cat([p[k] for p in parts]) for k in parts[0]})
+        features = torch.cat([item.reshape(-1, item.shape[-1]) for item in output.pooler_output])
         hidden = output.last_hidden_state
-        hidden = hidden.reshape(-1, hidden.shape[-1]).chunk(len(processed))
-        together = [VisionTokens(f, h, self._grid(p)) for f, h, p in zip(features, hidden, processed, strict=True)]
-        if shape in self._shares_calls:
-            return together
-        alone = [self.encode_processed(p) for p in processed]
-        pairs = zip(together, alone, strict=True)
-        self._shares_calls[shape] = all(
-            torch.equal(a.features, b.features) and torch.equal(a.hidden, b.hidden) for a, b in pairs
-        )
-        return alone
+        hidden = hidden.reshape(-1, hidden.shape[-1])
+        grids = [self._grid(p) for p in processed]
+        # Images of one shape may differ in their tokens: shapes are those of padded patches.
+        sizes = [rows * columns for rows, columns in grids]
+        return list(map(VisionTokens, features.split(sizes), hidden.split(sizes), grids))
 
     def _see(self, pixels: dict[str, Tensor]) -> Any:
         return self.model.model.get_image_features(**pixels, return_dict=True)
@@ -144,6 +160,7 @@ class Backend(ABC):
         return tokens.features.float()
 
     def _pixels(self, processed: Any) -> dict[str, Tensor]:
+        # Each from where it lies: joined first, they would no longer be in pinned memory.
         pixels = {key: processed[key].to(self.device, non_blocking=True) for key in self.pixel_keys}
         return {key: value.to(self.dtype) if value.is_floating_point() else value for key, value in pixels.items()}
 
@@ -219,49 +236,11 @@ class Backend(ABC):
         positions: Positions,
     ) -> Prefix:
         """The part of `row` up to the end of its last image. head: as `split_prompt` gives it."""
-        ids: list[int] = []
-        place: list[int] = []
-        features: list[Tensor] = []
-        offset = 0  # of the next token in the uncompressed prompt
-        remaining = iter(zip(images, kept, strict=True))
-        for token in head:
-            if token != self.image_token_id:
-                ids.append(token)
-                place.append(offset)
-                offset += 1
-                continue
-            tokens, compressed = next(remaining)
-            rows = tokens.features if compressed is None else compressed.gather(tokens.features)
-            before, placeholders, after = self._block(len(rows))
-            start = offset + len(before)
-            ids += before + placeholders + after
-            place += [*range(offset, start), *self._source_positions(tokens, compressed, positions, start)]
-            offset = start + len(tokens) + len(after)
-            place += range(offset - len(after), offset)
-            features.append(rows)
-        if len(ids) != len(place):
-            raise CompressionError(f"{len(ids)} tokens but {len(place)} positions")
-        if positions == "original":
-            return Prefix(ids, place, tuple(features), offset)
-        return Prefix(ids, list(range(len(ids))), tuple(features), len(ids))
-
-    def _source_positions(
-        self, tokens: VisionTokens, compressed: Compressed | None, positions: Positions, start: int
-    ) -> list[int]:
-        if compressed is None:
-            return list(range(start, start + len(tokens)))
-        if compressed.positions is not None:
-            return [start + p for p in compressed.positions.tolist()]
-        if positions == "original":
-            raise CompressionError(
-                "the compressor returned rows without positions, so they have no original ones; return "
-                "Kept(features, positions) or run with compact positions"
-            )
-        return [start] * compressed.n_kept  # replaced by renumbering
+        return lay_out(head, images, kept, positions, self.image_token_id, self._block)
 
     # Generation
 
-    @property
+    @cached_property
     def sliding_window(self) -> int | None:
         """Slots of the key-value cache that the shortest-sighted layer sees; None if all see all of them."""
         config = self.model.config.get_text_config()
@@ -271,11 +250,17 @@ class Backend(ABC):
         return getattr(config, "sliding_window", None)
 
     @torch.inference_mode()
-    def prefill(self, prefixes: Sequence[Prefix]) -> Prefilled:
-        """Keys and values of a left-padded batch of prefixes, for `generate` to go on from."""
-        batch = self._batch([p.ids for p in prefixes], [p.positions for p in prefixes])
-        cache = self._call(batch, prefill_only, 1, vision=self._vision(prefixes))
+    def prefill(self, prefixes: Sequence[Prefix], lead: Prefilled | None = None) -> Prefilled:
+        """Keys and values of a left-padded batch of prefixes, for `generate` to go on from. lead: of all of them."""
+        sequences = [(prefix.ids, prefix.positions) for prefix in prefixes]
+        batch, cache = self._go_on(prefixes, sequences, lead, prefill_only, 1)
         return Prefilled(cache, batch, {id(prefix): i for i, prefix in enumerate(prefixes)})
+
+    @torch.inference_mode()
+    def prefill_lead(self, ids: list[int]) -> Prefilled:
+        """Keys and values of the text that all prefixes begin with, before their first image."""
+        prefix = Prefix(ids, list(range(len(ids))), (), len(ids))
+        return dataclasses.replace(self.prefill([prefix]), places=None)
 
     @torch.inference_mode()
     def generate(
@@ -289,54 +274,59 @@ class Backend(ABC):
 
         Rows with options are answered by letter instead, all of a batch or none.
 
-        prefilled: holds the prefixes of all rows; only what follows them is computed. Exact as long as all slots, the
-        padding between prefix and suffix included, lie within `sliding_window`.
+        prefilled: holds the prefixes of all rows, or their lead; only what follows is computed. Exact as long as all
+        slots, the padding between what is held and what follows included, lie within `sliding_window`.
         """
         loop: Any = GreedyLoop(self.stop_ids, max_new_tokens, with_logits)
         if rows[0].n_options:
             n_options = [row.n_options for row in rows]
             loop = LetterLoop(self.letters(max(n_options)), n_options)
-        if prefilled is None:
-            batch = self._batch([row.ids for row in rows], [row.positions for row in rows])
-            self._check_length(batch.width + max_new_tokens)
-            return self._call(batch, loop, max_new_tokens, vision=self._vision([row.prefix for row in rows]))
-        suffixes = self._batch([r.suffix for r in rows], [r.positions[len(r.prefix) :] for r in rows])
-        chosen = torch.tensor([prefilled.places[id(row.prefix)] for row in rows])
-        batch = prefilled.batch.rows(chosen).followed_by(suffixes)
-        self._check_length(batch.width + max_new_tokens)
-        return self._call(batch, loop, max_new_tokens, cache=select_rows(prefilled.cache, chosen.to(self.device)))
+        sequences = [(row.ids, row.positions) for row in rows]
+        return self._go_on([row.prefix for row in rows], sequences, prefilled, loop, max_new_tokens)[1]
 
-    def _batch(self, ids: Sequence[list[int]], positions: Sequence[list[int]]) -> Batch:
-        width = max(map(len, ids))
-        return Batch(
-            torch.tensor([[self.pad_id] * (width - len(row)) + row for row in ids]),
-            torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids]),
-            torch.tensor([[0] * (width - len(row)) + row for row in positions]),
-        )
-
-    def _vision(self, prefixes: Sequence[Prefix]) -> dict[str, Any]:
-        return {"mm_encoder_outputs": self._pack([features for prefix in prefixes for features in prefix.features])}
-
-    def _call(
+    def _go_on(
         self,
-        batch: Batch,
+        prefixes: Sequence[Prefix],
+        sequences: Sequence[tuple[list[int], list[int]]],
+        begun: Prefilled | None,
         loop: Any,
         max_new_tokens: int,
-        cache: DynamicCache | None = None,
-        vision: dict[str, Any] | None = None,
-    ) -> Any:
-        """`generate` prepares masks, settings and processors as for the unmodified model; the loop is ours."""
+    ) -> tuple[Batch, Any]:
+        """The whole batch, and what `loop` makes of the part of it that `begun` does not hold.
+
+        sequences: token ids and positions of each, in all; they begin with `prefixes`.
+        """
+        if begun is None:
+            batch, cache = self._batch(sequences), DynamicCache(config=self.model.config)
+        else:
+            beginnings = [begun.beginning_of(prefix) for prefix in prefixes]
+            rest = [(ids[n:], places[n:]) for (ids, places), (_, n) in zip(sequences, beginnings, strict=True)]
+            chosen = torch.tensor([row for row, _ in beginnings])
+            batch = begun.batch.rows(chosen).followed_by(self._batch(rest))
+            cache = select_rows(begun.cache, chosen.to(self.device))
+        self._check_length(batch.width + max_new_tokens)
+        images_held = begun is not None and begun.places is not None
+        features = [] if images_held else [of_image for prefix in prefixes for of_image in prefix.features]
         inputs = {"input_ids": batch.ids, "attention_mask": batch.mask, "position_ids": batch.positions}
         if self.token_type_key:
             inputs[self.token_type_key] = (batch.ids == self.image_token_id).long()
-        # A cache that rows can leave, whatever kind the checkpoint asks for.
-        cache = DynamicCache(config=self.model.config) if cache is None else cache
-        return self.model.generate(
+        # `generate` prepares masks, settings and processors as for the unmodified model; the loop is ours, and so is
+        # the cache, one that rows can leave, whatever kind the checkpoint asks for.
+        found = self.model.generate(
             **{key: value.to(self.device, non_blocking=True) for key, value in inputs.items()},
-            **(vision or {}),
+            **({"mm_encoder_outputs": self._pack(features)} if features else {}),
             past_key_values=cache,
             max_new_tokens=max_new_tokens,
             custom_generate=loop,
+        )
+        return batch, found
+
+    def _batch(self, sequences: Sequence[tuple[list[int], list[int]]]) -> Batch:
+        width = max(len(ids) for ids, _ in sequences)
+        return Batch(
+            torch.tensor([[self.pad_id] * (width - len(ids)) + ids for ids, _ in sequences]),
+            torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids, _ in sequences]),
+            torch.tensor([[0] * (width - len(places)) + places for _, places in sequences]),
         )
 
     @torch.inference_mode()

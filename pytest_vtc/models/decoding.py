@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from pytest_vtc.models.sequences import Prefix
+
 _GREEDY = {
     "do_sample": False,
     "num_beams": 1,
@@ -59,11 +61,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class Prefilled:
-    """Keys and values of a batch of prefixes. places: id of the prefix -> its row."""
+    """Keys and values of what sequences begin with.
+
+    places: id of the prefix -> the row that holds it. None: there is one row, and all of it begins every prefix.
+    """
 
     cache: DynamicCache
     batch: Batch
-    places: dict[int, int]
+    places: dict[int, int] | None
+
+    def beginning_of(self, prefix: Prefix) -> tuple[int, int]:
+        """The row that a prefix goes on from, and how many of its tokens are there."""
+        return (0, self.batch.width) if self.places is None else (self.places[id(prefix)], len(prefix))
 
 
 def select_rows(cache: DynamicCache, chosen: Tensor) -> DynamicCache:

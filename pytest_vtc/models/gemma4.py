@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from pytest_vtc.models.backend import Backend
 
@@ -20,6 +22,14 @@ class Gemma4Backend(Backend):
         pool = int(self.model.config.vision_config.pooling_kernel_size)
         x, y = processed["image_position_ids"][0].amax(dim=0).tolist()  # padding is -1
         return (y + 1) // pool, (x + 1) // pool
+
+    def _unpadded(self, processed: Any) -> Mapping[str, Tensor]:
+        # Patches are padded at the end, at position -1, to as many as the largest image has.
+        present = (processed["image_position_ids"][0] >= 0).all(dim=-1)
+        n = int(present.sum())
+        if not present[:n].all():
+            return processed
+        return {key: processed[key][:, :n] for key in self.pixel_keys}
 
     def _process_resized(self, image: Image.Image, rows: int, columns: int) -> Any:
         side = int(self.image_processor.patch_size * self.image_processor.pooling_kernel_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from pytest_vtc.scoring.auto import Auto
 from pytest_vtc.scoring.base import NOTHING, Rule, Score, ScoringError
 from pytest_vtc.scoring.exact import Exact
@@ -19,6 +21,7 @@ def known_rules() -> dict[str, Rule]:
     return {each.name: each for each in every}
 
 
+@functools.cache
 def rule(name: str) -> Rule:
     """The rule called `name`. Raises ScoringError, naming the nearest ones, if there is none."""
     rules = known_rules()
