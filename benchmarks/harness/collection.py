@@ -111,7 +111,6 @@ def measure(kind: str, n: int, collect_only: bool) -> Figures:
     Path("test_suite.py").write_text(SUITES[kind].format(n=n))
     command = ["test_suite.py", "--rootdir=.", "-c", os.devnull]
     if kind == "sweep":
-        write_dataset(Path("dataset"), -(-n // CELLS))
         command += ["--vtc-data=dataset/manifest.jsonl", "--vtc-n=all"]
         command += ["--vtc-compressors=divprune,identity", "--vtc-ratios=0.5,0.25"]
         answer_at_once()
@@ -177,6 +176,8 @@ def answer_at_once() -> None:
 
 def in_a_process(kind: str, n: int, *, collect_only: bool) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
+        if kind == "sweep":
+            write_dataset(Path(folder, "dataset"), -(-n // CELLS))
         command = [sys.executable, str(Path(__file__).resolve()), "--measure", kind, "--items", str(n)]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         environment.pop("PYTEST_ADDOPTS", None)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 
 import torch
@@ -40,24 +41,21 @@ PROMISED_OVERHEAD = 1.25
 
 @dataclass(frozen=True)
 class Measured:
-    """One comparison. seconds are wall time; model_seconds: inside the model's own calls during the engine's run."""
+    """One comparison: the medians of several, each with loop and engine run one after the other.
+
+    Seconds are wall time per case. ratio: loop / engine. overhead: engine / time inside the model's own calls.
+    """
 
     workload: str
     images: int
     cases: int
     loop_cases: int
-    loop_seconds_per_case: float
-    engine_seconds_per_case: float
-    model_seconds_per_case: float
+    loop_seconds: float
+    engine_seconds: float
+    ratio: float
+    overhead: float
+    ratios: list[float]
     different: int
-
-    @property
-    def ratio(self) -> float:
-        return self.loop_seconds_per_case / self.engine_seconds_per_case
-
-    @property
-    def overhead(self) -> float:
-        return self.engine_seconds_per_case / self.model_seconds_per_case
 
 
 class ModelClock:
@@ -98,11 +96,13 @@ def _synchronize() -> None:
 def compare(
     backend: Gemma4Backend, workload: str, samples: Sequence[Sample], n_loop: int, max_new_tokens: int, repeats: int
 ) -> Measured:
-    """The loop on the first `n_loop` samples, the engine on all of them; the fastest of `repeats` runs each."""
+    """The loop on the first `n_loop` samples, the engine on all of them, `repeats` times in turn."""
     cells = variants()
     jobs = jobs_for(samples, cells)
     loop = ReferenceLoop(backend, max_new_tokens, SEED)
-    loop_seconds, engine_seconds, model_seconds = [], [], []
+    loop_seconds: list[float] = []
+    engine_seconds: list[float] = []
+    overheads: list[float] = []
     different = 0
     loop.run(samples[:1], cells)
     run_windows(Engine(backend, seed=SEED), jobs[: len(cells) * 8], max_new_tokens)
@@ -116,29 +116,36 @@ def compare(
         # Apart from the run that is timed: waiting for a GPU at each call would slow it.
         clock = ModelClock(backend.model)
         with clock.running():
+            started = time.perf_counter()
             run_windows(Engine(backend, seed=SEED), jobs, max_new_tokens)
-        model_seconds.append(clock.seconds / len(jobs))
+            overheads.append((time.perf_counter() - started) / clock.seconds)
         different += sum(a != b for a, b in zip(expected, found, strict=False))
+    ratios = [loop / engine for loop, engine in zip(loop_seconds, engine_seconds, strict=True)]
     images = len({source for sample in samples for source in sample.images})
     return Measured(
-        workload, images, len(jobs), n_loop * len(cells), min(loop_seconds), min(engine_seconds),
-        min(model_seconds), different,
+        workload, images, len(jobs), n_loop * len(cells), median(loop_seconds), median(engine_seconds),
+        median(ratios), median(overheads), ratios, different,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Session:
-    """The sweep as a pytest session. whole, again: seconds per case, computed and answered from the store."""
+    """The sweep as a pytest session, in seconds of wall time.
+
+    whole: everything computed. again: everything from the store. collected: only started and collected.
+    """
 
     cases: int
     whole: float
     again: float
+    collected: float
 
 
 def pytest_sweep(n: int, repeats: int) -> Session:
-    """The cells on `n` questions of easy-VQA, in a process of its own; the fastest of `repeats` runs."""
+    """The cells on `n` questions of easy-VQA, in a process of its own; the medians of `repeats` runs."""
     whole: list[float] = []
     again: list[float] = []
+    collected: list[float] = []
     cases = 1
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
@@ -149,20 +156,20 @@ def pytest_sweep(n: int, repeats: int) -> Session:
                 "--vtc-data=easyvqa", f"--vtc-n={n}", f"--vtc-compressors={','.join(COMPRESSORS)}",
                 f"--vtc-ratios={','.join(map(str, RATIOS))}", f"--vtc-seed={SEED}",
             ]  # fmt: skip
-            for seconds in (whole, again):
+            for seconds, more in ((whole, []), (again, []), (collected, ["--collect-only"])):
                 started = time.perf_counter()
-                subprocess.run(command, cwd=path, check=True, capture_output=True)
+                subprocess.run([*command, *more], cwd=path, check=True, capture_output=True)
                 seconds.append(time.perf_counter() - started)
             with (path / "vtc-results" / "samples.jsonl").open(encoding="utf-8") as lines:
                 cases = sum(1 for _ in lines)
-    return Session(cases, min(whole) / cases, min(again) / cases)
+    return Session(cases, median(whole), median(again), median(collected))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=60, help="images of easy-VQA; default 60")
     parser.add_argument("--loop-samples", type=int, default=24, help="samples the loop is timed on; default 24")
-    parser.add_argument("--repeats", type=int, default=3, help="the fastest of so many runs counts; default 3")
+    parser.add_argument("--repeats", type=int, default=5, help="comparisons, of which the median counts; default 5")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--random-weights", metavar="MODEL", help="gemma-4-E2B or gemma-4-E4B in its real size")
     parser.add_argument("--layers", type=int, help="with --random-weights: fewer text layers, to try it on less")
@@ -188,14 +195,16 @@ def main() -> int:
         print(f"the device computes {busy_share(backend, whole, data.max_new_tokens):.0%} of the engine's time")
     through_pytest = None
     if not (options.skip_pytest or options.random_weights):
-        through_pytest = pytest_sweep(len(whole), options.repeats)
+        through_pytest = pytest_sweep(len(whole), min(3, options.repeats))
+        n, per_case = through_pytest.cases, 1e3 / through_pytest.cases
         print(
-            f"The same cells as a pytest session, {through_pytest.cases:,} cases of easy-VQA: "
-            f"{1e3 * through_pytest.whole:.2f} ms a case, start-up and collection included; "
-            f"{1e3 * through_pytest.again:.2f} ms of them without the model (the same session again, from its store)."
+            f"The same cells as a pytest session, {n:,} cases of easy-VQA: {through_pytest.whole:.1f} s, or "
+            f"{through_pytest.whole * per_case:.2f} ms a case. pytest takes {through_pytest.again:.1f} s of them "
+            f"(the same session from its store): {through_pytest.collected:.1f} s to start and collect, "
+            f"{(through_pytest.again - through_pytest.collected) * per_case:.2f} ms a case to run."
         )
     if options.json:
-        figures = [asdict(m) | {"ratio": m.ratio, "overhead": m.overhead} for m in measured]
+        figures = [asdict(m) for m in measured]
         also = None if through_pytest is None else asdict(through_pytest)
         options.json.write_text(json.dumps({"engine": figures, "pytest": also}, indent=2) + "\n")
     checked = not (options.no_check or options.random_weights)
@@ -222,13 +231,14 @@ def holds(measured: Measured) -> bool:
 def report(measured: Sequence[Measured]) -> str:
     rows = [
         [
-            m.workload, f"{m.images:,}", f"{m.cases:,}", f"{1e3 * m.loop_seconds_per_case:.2f}",
-            f"{1e3 * m.engine_seconds_per_case:.3f}", f"{m.ratio:.1f}x", f"{m.overhead:.2f}", m.different,
+            m.workload, f"{m.images:,}", f"{m.cases:,}", f"{1e3 * m.loop_seconds:.2f}",
+            f"{1e3 * m.engine_seconds:.3f}", f"{m.ratio:.1f}x", f"{min(m.ratios):.1f}-{max(m.ratios):.1f}",
+            f"{m.overhead:.2f}", m.different,
         ]
         for m in measured
     ]  # fmt: skip
     headers = ["workload", "images", "cases", "loop\nms/case", "engine\nms/case", "loop /\nengine",
-               "engine /\nmodel calls", "answers that\ndiffer"]  # fmt: skip
+               "least to\nmost", "engine /\nmodel calls", "answers that\ndiffer"]  # fmt: skip
     return tabulate(rows, headers, disable_numparse=True)
 
 
