@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from pytest_vtc.batching import BatchLimits, chunks
+from pytest_vtc.batching import BatchLimits, chunks, halving
 from pytest_vtc.cells import CaseFailed
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.decoding import Output, Prefilled
@@ -16,53 +16,106 @@ Answer = Output | CaseFailed
 def answer_rows(backend: Backend, limits: BatchLimits, rows: Sequence[Row], max_new_tokens: int) -> list[Answer]:
     """One answer per row, in order; a row that fails takes no other with it."""
     distinct = {_key(row): row for row in rows}
-    answers: dict[int, Answer] = {}
-    of_prefix: dict[int, list[Row]] = {}
-    for row in distinct.values():
-        of_prefix.setdefault(id(row.prefix), []).append(row)
-    shared, alone = _split(backend, list(of_prefix.values()), max_new_tokens)
-
-    lead = _lead(backend, limits, [group[0].prefix for group in of_prefix.values()])
-
-    def generate(batch: list[Row], prefilled: Prefilled | None = None) -> None:
-        if prefilled is None and within_window(backend, batch, max_new_tokens):
-            prefilled = lead
-        found = limits.halving(
-            batch, lambda part: backend.generate(part, max_new_tokens, prefilled=prefilled), "this case"
-        )
-        answers.update(zip(map(id, batch), found, strict=True))
-
-    # Rows of like length share a batch: little padding. Ties keep their order.
-    alone.sort(key=len)
-    for batch in chunks(alone, lambda n, longest: limits.fits(n, len(longest), len(longest) + max_new_tokens)):
-        generate(batch)
-
-    def prefill(prefixes: list[Prefix]) -> list[None]:
-        prefilled = backend.prefill(prefixes, lead)
-        width = prefilled.batch.width + max_new_tokens
-        follow = sorted((row for p in prefixes for row in of_prefix[id(p)]), key=lambda row: len(row.suffix))
-        for batch in chunks(follow, lambda n, row: limits.fits(n, len(row.suffix), width + len(row.suffix))):
-            generate(batch, prefilled)
-        return [None] * len(prefixes)
-
-    prefixes = sorted((group[0].prefix for group in shared), key=len)
-    for batch in chunks(prefixes, lambda n, longest: limits.fits(n, len(longest), len(longest))):
-        for prefix, failed in zip(batch, limits.halving(batch, prefill, "this image"), strict=True):
-            if failed is not None:
-                answers.update((id(row), failed) for row in of_prefix[id(prefix)])
+    answering = _Answering(backend, limits, list(distinct.values()), max_new_tokens)
+    answers = answering.answer()
     return [answers[id(distinct[_key(row)])] for row in rows]
 
 
-def _lead(backend: Backend, limits: BatchLimits, prefixes: Sequence[Prefix]) -> Prefilled | None:
-    """Keys and values of the text before the first image, which a chat template makes the same for all.
+_Size = Callable[[list[Row]], tuple[int, int]]
 
-    None where it is too short for a call of its own, or different.
-    """
-    ids = common_lead(backend, prefixes)
-    if not ids or len(ids) * len(prefixes) < limits.tokens // 4:
-        return None
-    (lead,) = limits.halving([ids], lambda batch: [backend.prefill_lead(*batch)], "what all prompts begin with")
-    return None if isinstance(lead, CaseFailed) else lead  # what is wrong shows in the rows
+
+class _Answering:
+    """One call of `answer_rows`. rows: no two are equal."""
+
+    def __init__(self, backend: Backend, limits: BatchLimits, rows: Sequence[Row], max_new_tokens: int) -> None:
+        self.backend, self.limits, self.rows, self.max_new_tokens = backend, limits, rows, max_new_tokens
+        self.answers: dict[int, Answer] = {}
+        """By the id of the row."""
+        self.of_prefix: dict[int, list[Row]] = {}
+        """The rows that go on from each prefix that is computed once, by its id, longest last."""
+        self.lead = self._lead([*{id(row.prefix): row.prefix for row in rows}.values()])
+
+    def answer(self) -> dict[int, Answer]:
+        shared = self._share()
+        for batch in chunks(shared, self._prefixes_fit):
+            self._go_on_from(batch)
+        # What failed beside its prefix may have lacked the memory that the prefixes took: it has a try without.
+        left = [row for row in self.rows if not isinstance(self.answers.get(id(row)), Output)]
+        # Rows of like length share a batch: little padding. Ties keep their order.
+        left.sort(key=len)
+        for batch in chunks(left, lambda batch, row: self.limits.fits(len(batch) + 1, *self._size([row]))):
+            begun = self.lead if within_window(self.backend, batch, self.max_new_tokens) else None
+            self._generate(batch, begun, self._size)
+        return self.answers
+
+    def _size(self, rows: list[Row]) -> tuple[int, int]:
+        """Tokens that a row of the batch computes and slots that it holds, padding included."""
+        longest = max(map(len, rows))
+        return longest, longest + self.max_new_tokens
+
+    def _generate(self, batch: list[Row], begun: Prefilled | None, size: _Size) -> None:
+        def call(part: list[Row]) -> list[Output]:
+            return self.backend.generate(part, self.max_new_tokens, prefilled=begun)
+
+        found = self.limits.halving(batch, call, "this case", size)
+        self.answers.update(zip(map(id, batch), found, strict=True))
+
+    # Prefixes that are computed once
+
+    def _share(self) -> list[Prefix]:
+        """Prefixes that are to be computed once, shortest first; fills `of_prefix`."""
+        for row in self.rows:
+            if row.suffix and len(row.prefix) and within_window(self.backend, [row], self.max_new_tokens):
+                self.of_prefix.setdefault(id(row.prefix), []).append(row)
+        self.of_prefix = {
+            prefix: sorted(rows, key=lambda row: len(row.suffix))
+            for prefix, rows in self.of_prefix.items()
+            if len(rows) > 1
+        }
+        return sorted((rows[0].prefix for rows in self.of_prefix.values()), key=len)
+
+    def _prefixes_fit(self, batch: list[Prefix], longest: Prefix) -> bool:
+        # Twice: rows that go on get keys and values of their own.
+        if not self.limits.fits(len(batch) + 1, len(longest), 2 * len(longest)):
+            return False
+        # The longest suffix of any beside the longest prefix: they may share a batch.
+        reach = [self.of_prefix[id(prefix)][-1] for prefix in (*batch, longest)]
+        return within_window(self.backend, reach, self.max_new_tokens)
+
+    def _go_on_from(self, prefixes: list[Prefix]) -> None:
+        """Compute prefixes, and answer the rows that go on from them."""
+
+        def call(part: list[Prefix]) -> list[None]:
+            prefilled = self.backend.prefill(part, self.lead)
+            width = prefilled.batch.width
+            follow = sorted((row for p in part for row in self.of_prefix[id(p)]), key=lambda row: len(row.suffix))
+
+            def size(rows: list[Row]) -> tuple[int, int]:
+                longest = max(len(row.suffix) for row in rows)
+                return longest, width + longest + self.max_new_tokens
+
+            def fits(batch: list[Row], row: Row) -> bool:
+                return self.limits.fits(len(batch) + 1, *size([row]), beside=len(part) * width)
+
+            for batch in chunks(follow, fits):
+                self._generate(batch, prefilled, size)
+            return [None] * len(part)
+
+        found = self.limits.halving(prefixes, call, "this image", lambda part: (len(part[-1]), 2 * len(part[-1])))
+        for prefix, failed in zip(prefixes, found, strict=True):
+            if failed is not None:
+                self.answers.update((id(row), failed) for row in self.of_prefix[id(prefix)])
+
+    def _lead(self, prefixes: Sequence[Prefix]) -> Prefilled | None:
+        """Keys and values of the text before the first image, which a chat template makes the same for all.
+
+        None where it is too short for a call of its own, or different.
+        """
+        ids = common_lead(self.backend, prefixes)
+        if not ids or len(ids) * len(prefixes) < self.limits.tokens // 4:
+            return None
+        (lead,) = halving([ids], lambda batch: [self.backend.prefill_lead(*batch)])
+        return None if isinstance(lead, CaseFailed) else lead  # what is wrong shows in the rows
 
 
 def common_lead(backend: Backend, prefixes: Sequence[Prefix]) -> list[int]:
@@ -88,22 +141,7 @@ def within_window(backend: Backend, rows: Sequence[Row], max_new_tokens: int) ->
     shortest sliding window the padding would push tokens out of sight.
     """
     window = backend.sliding_window
+    if window is None:
+        return True
     slots = max(len(row.prefix) for row in rows) + max(len(row.suffix) for row in rows) + max_new_tokens
-    return window is None or slots <= window
-
-
-def _split(backend: Backend, groups: list[list[Row]], max_new_tokens: int) -> tuple[list[list[Row]], list[Row]]:
-    """Groups of rows whose common prefix is computed once, and rows that are computed whole."""
-    longest = max((row for group in groups for row in group), key=lambda row: len(row.suffix), default=None)
-    shared: list[list[Row]] = []
-    alone: list[Row] = []
-    for group in groups:
-        first = group[0]
-        assert longest is not None
-        # Any of them may share a batch with the longest suffix.
-        exact = within_window(backend, [first, Row(first.prefix, longest.suffix)], max_new_tokens)
-        if len(group) > 1 and len(first.prefix) and exact and all(row.suffix for row in group):
-            shared.append(group)
-        else:
-            alone += group
-    return shared, alone
+    return slots <= window

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import gc
 import itertools
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -188,6 +189,11 @@ class Bench:
             "manifest": describe_run(self),
         }
 
+    def command(self) -> list[str]:
+        """The command line that began the run: on a worker, its controller's."""
+        workerinput: Mapping[str, Any] = getattr(self.session.config, "workerinput", {})
+        return [str(part) for part in workerinput.get("mainargv", sys.argv)]
+
     def started(self) -> tuple[str, float]:
         """When the run began, ISO 8601 with time zone, and seconds since."""
         at, clock = self._started
@@ -197,9 +203,10 @@ class Bench:
         """At the end of the session: forget the suspects that were measured."""
         gc.unfreeze()
         try:
-            self._in_flight.settle()
-            if self._worker is None:
+            if self._worker is None:  # otherwise the controller does, which sees all workers
+                self._in_flight.settle()
                 prune(self.sweep.settings.output, self.store)
+            self.store.close()
         except StoreError as error:
             self._stop(str(error))
 
@@ -279,7 +286,7 @@ class Bench:
         ]
         company = max(companies)
         if len(cases) == 1 and company > Company.WINDOW:
-            company = Company.ALONE  # a suspect that has no company left, whatever it was allowed
+            company = max(company, Company.ALONE)  # a suspect that has no company left, whatever it was allowed
         try:
             with self._in_flight.computing(own, company):
                 computed = engine.run(jobs, block.max_new_tokens, upcoming)

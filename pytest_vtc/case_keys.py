@@ -32,7 +32,10 @@ class CaseKeys:
         cell = case.cell
         if cell.id not in self._parts:
             self._parts[cell.id] = self._cell_parts(case.block, cell)
-        return case_key(self._parts[cell.id] | {"sample": case.sample.fingerprint()})
+        parts = self._parts[cell.id] | {"sample": case.sample.fingerprint()}
+        if self._sweep.settings.answers == "letters":
+            parts["options"] = len(case.sample.options)  # the letters to choose from
+        return case_key(parts)
 
     def _cell_parts(self, block: Block, cell: Cell) -> dict[str, Any]:
         settings = self._sweep.settings

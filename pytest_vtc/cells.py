@@ -110,11 +110,25 @@ class Measurement:
     parsed: str | None
     unparsed: bool
     cached: bool
-    order: int = 0
+    order: int
+
+    @property
+    def answer(self) -> str:
+        return self.generation.answer
+
+    @property
+    def n_tokens(self) -> int:
+        """Vision tokens before compression."""
+        return self.generation.n_tokens
+
+    @property
+    def n_kept(self) -> int:
+        """Vision tokens that the language model got."""
+        return self.generation.n_kept
 
     @property
     def empty(self) -> bool:
-        return not self.generation.answer.strip()
+        return not self.answer.strip()
 
     def to_row(self) -> tuple[Any, ...]:
         """Plain data, for the way from an xdist worker to the controller: values only, cell and generation flat."""
@@ -123,7 +137,7 @@ class Measurement:
             (cell.model, cell.dataset, cell.compressor, cell.ratio),
             (self.sample, self.category, self.group, self.expected),
             tuple(made.to_dict().values()),
-            (self.score, self.parsed, self.unparsed, self.cached),
+            (self.score, self.parsed, self.unparsed, self.cached, self.order),
         )
 
     @classmethod
@@ -136,8 +150,7 @@ class Measurement:
         if cell is None:
             cell = shared[row[0]] = Cell(*row[0])
         sample, category, group, expected = shared.setdefault(row[1], row[1])
-        score, parsed, unparsed, cached = row[3]
-        return cls(cell, sample, category, group, expected, Generation(*row[2]), score, parsed, unparsed, cached)
+        return cls(cell, sample, category, group, expected, Generation(*row[2]), *row[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +167,8 @@ class CaseFailed(RuntimeError):  # noqa: N818  (an outcome, told apart from the 
 
     @classmethod
     def because(cls, error: Exception, what: str | None = None) -> CaseFailed:
-        """With the message of `error`, after `what` failed if that needs saying."""
-        failed = cls(str(error) if what is None else f"{what}: {type(error).__name__}: {error}")
-        failed.__cause__ = error
-        return failed
+        """With the message of `error`, after `what` failed if that needs saying.
+
+        Only the message: its traceback would keep the tensors of the call that failed.
+        """
+        return cls(str(error) if what is None else f"{what}: {type(error).__name__}: {error}")

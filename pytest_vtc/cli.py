@@ -131,7 +131,8 @@ def _merge(options: argparse.Namespace) -> int:
     width = max(80, shutil.get_terminal_size().columns)
     done = merge(options.folders, options.output, options.gate, options.partial, width, sys.stdout.isatty())
     print("\n".join(done.lines))
-    return 0 if done.written and all(verdict.outcome != "fail" for verdict in done.verdicts) else 1
+    failed = done.incomplete or not done.written or any(verdict.outcome == "fail" for verdict in done.verdicts)
+    return int(failed)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ specification costs several times as much to make and to keep.
 from __future__ import annotations
 
 import bisect
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -251,6 +252,13 @@ class CaseItem(pytest.Item):
             # A traceback through the engine says nothing about the image or compressor that is at fault.
             return f"{self.case.id}: {excinfo.value}"
         return super().repr_failure(excinfo, style)
+
+    def _traceback_filter(self, excinfo: Any) -> Any:
+        # From the test function on, as for functions: what called it is pytest's business and this plugin's.
+        if self.config.getoption("fulltrace", False):
+            return excinfo.traceback
+        code = inspect.unwrap(self.obj).__code__
+        return excinfo.traceback.cut(path=code.co_filename, firstlineno=code.co_firstlineno - 1).filter(excinfo)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         path, line, _ = self.test.location

@@ -304,9 +304,9 @@ def _rank(
     broken: Callable[[str], CompressionError],
 ) -> Tensor:
     """One call of `rank` for B images: what it returned, of the right shape, as long, still where it was."""
+    context = {name: [of_image[name] for of_image in contexts] for name in contexts[0]}
     # Stacking copies: the compressor may write into what it is given.
     batch = torch.stack(list(features)).to(torch.float32)
-    context = {name: [of_image[name] for of_image in contexts] for name in contexts[0]}
     try:
         with torch.no_grad():
             order = compressor.rank(batch, n_target, **context)

@@ -59,6 +59,7 @@ class Controller:
             how = _how_it_ended(node)
             if self._guarded(lambda: bury_worker(self._output, worker_name(node.workerinput), how)):
                 self._fell_in_window.add(node)
+                self._allow_one_more()
 
     # What there is to run
 
@@ -159,6 +160,14 @@ class Controller:
             case = sweep.case(order)
             report.vtc_error = (case.cell.to_dict(), case.sample.id, report.longrepr)
 
+    def _allow_one_more(self) -> None:
+        """A death that tells who is to blame does not count towards xdist's own limit; towards a user's it does."""
+        session: Any = self._config.pluginmanager.get_plugin("dsession")
+        if self._config.getoption("maxworkerrestart", None) is None and session is not None:
+            most = getattr(session, "_max_worker_restart", None)
+            if most is not None:
+                session._max_worker_restart = most + 1
+
     def _no_more_workers(self) -> bool:
         session: Any = self._config.pluginmanager.get_plugin("dsession")
         most = getattr(session, "_max_worker_restart", None)
@@ -169,9 +178,10 @@ class Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         if self._store is not None:
-            from pytest_vtc.in_flight import prune
+            from pytest_vtc.in_flight import prune, settle_all
 
             with self._store as store:
+                self._guarded(lambda: settle_all(self._output))
                 self._guarded(lambda: prune(self._output, store))
 
 

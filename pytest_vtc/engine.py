@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -32,11 +32,13 @@ from pytest_vtc.compression import (
     run_compressor,
     run_ranking,
 )
-from pytest_vtc.datasets.base import ImageSource, Sample
+from pytest_vtc.datasets.base import DatasetError, ImageSource, Sample
 from pytest_vtc.models.backend import VISION_BATCH, Backend, PromptError
 from pytest_vtc.models.decoding import Output
 from pytest_vtc.models.sequences import Prefix, Row, VisionTokens
 from pytest_vtc.vision import ImagesAhead, Opened
+
+Made = TypeVar("Made")
 
 _PROVIDED = frozenset({"hidden", "text", "image", "encode"})
 
@@ -69,7 +71,9 @@ class Engine:
         self.backend, self.answers = backend, answers
         self.positions: Positions = positions or backend.default_positions
         self.seed = seed
-        self.limits = BatchLimits(batch_size, Appetite.of(backend.model), backend.device)
+        devices = {parameter.device for parameter in backend.model.parameters()}
+        self.limits = BatchLimits(batch_size, Appetite.of(backend.model), devices)
+        self.vision_batch = VISION_BATCH
         self.images = ImagesAhead(backend)
 
     def run(
@@ -85,7 +89,8 @@ class Engine:
         window.compress()
         prepared = [window.prepare(job) for job in jobs]
         rows = [item.row for item in prepared if isinstance(item, _Prepared)]
-        outputs = iter(answer_rows(self.backend, self.limits, rows, max_new_tokens))
+        longest = 1 if self.answers == "letters" else max_new_tokens
+        outputs = iter(answer_rows(self.backend, self.limits, rows, longest))
         seconds = time.perf_counter() - started
         self.limits.learn(len(rows), sum(map(len, rows)), seconds, *window.size())
         share = seconds / max(1, len(jobs))
@@ -159,7 +164,7 @@ class _Window:
         self._compressed: dict[tuple[Any, ...], Compressed | CaseFailed] = {}
         self._variants: dict[tuple[Any, ...], _Variant | CaseFailed] = {}
         self._prompts: dict[tuple[str, int], tuple[list[int], list[int]] | CaseFailed] = {}
-        self._prefixes: dict[tuple[Any, ...], Prefix] = {}
+        self._prefixes: dict[tuple[Any, ...], Prefix | CaseFailed] = {}
 
     # Vision
 
@@ -170,14 +175,20 @@ class _Window:
         ahead.keep_only(set(sources))
         keep_pixels = any(job.compressor and job.compressor.needs & {"image", "encode"} for job in self.jobs)
         following = iter(upcoming)
-        for start in range(0, len(sources), VISION_BATCH):
-            batch, then = sources[start : start + VISION_BATCH], sources[start + VISION_BATCH :]
+        start = 0
+        while start < len(sources):
+            stop = start + self.engine.vision_batch
+            batch, then, start = sources[start:stop], sources[stop:], stop
             opened = dict(zip(batch, ahead.take(batch, itertools.chain(then, following)), strict=True))
             self._encoded |= {source: failed for source, failed in opened.items() if isinstance(failed, CaseFailed)}
             self._encode({source: it for source, it in opened.items() if isinstance(it, Opened)}, keep_pixels)
 
     def _encode(self, batch: dict[ImageSource, Opened], keep_pixels: bool) -> None:
-        found = halving(list(batch.values()), lambda part: self.backend.encode_many([o.processed for o in part]))
+        found = halving(
+            list(batch.values()),
+            lambda part: self.backend.encode_many([opened.processed for opened in part]),
+            on_no_memory=self._fewer_images,
+        )
         for (source, opened), tokens in zip(batch.items(), found, strict=True):
             if isinstance(tokens, CaseFailed):
                 size = f"{opened.image.width}x{opened.image.height}"
@@ -187,6 +198,10 @@ class _Window:
             else:
                 tokens = _Encoded(opened.image if keep_pixels else None, tokens)
             self._encoded[source] = tokens
+
+    def _fewer_images(self, too_many: list[Opened]) -> None:
+        self.engine.vision_batch = max(1, len(too_many) // 2)
+        self.engine.limits.say_halved(f"{len(too_many)} images")
 
     def size(self) -> tuple[int, int]:
         """Bytes of all images' features, and how many images there are."""
@@ -227,8 +242,10 @@ class _Window:
                 [item.budgets for item in items],
                 [self._context(item) for item in items],
             )
-        except CompressionError:
-            for item in items:  # one by one, so that it fails only the image at fault
+        except Exception:  # noqa: BLE001  One by one it shows which image is at fault, and why.
+            found = None
+        if found is None:
+            for item in items:
                 self._compress_alone(item)
             return
         for item, by_budget in zip(items, found, strict=True):
@@ -236,13 +253,12 @@ class _Window:
 
     def _compress_alone(self, item: _Wanted) -> None:
         for n_target in sorted(item.budgets):
-            try:
-                features = item.encoded.tokens.features
-                kept = run_compressor(item.compressor, features, n_target, self._context(item))
-            except CompressionError as error:
-                self._compressed[(*item.key, n_target)] = CaseFailed.because(error)
-            else:
-                self._compressed[(*item.key, n_target)] = kept
+            self._compressed[(*item.key, n_target)] = _or_failed(
+                lambda n_target=n_target: run_compressor(
+                    item.compressor, item.encoded.tokens.features, n_target, self._context(item)
+                ),
+                f"{item.compressor.spec} cannot be given what it needs",
+            )
 
     @staticmethod
     def _image_key(job: Job, compressor: Compressor, source: ImageSource) -> tuple[Any, ...]:
@@ -282,14 +298,16 @@ class _Window:
         key = (*variant.key, tuple(head))
         if key not in self._prefixes:
             images = [self._tokens(source) for source in job.sample.images]
-            try:
-                self._prefixes[key] = self.backend.prefix(head, images, variant.kept, self.engine.positions)
-            except CompressionError as error:
-                return CaseFailed.because(error)
+            self._prefixes[key] = _or_failed(
+                lambda: self.backend.prefix(head, images, variant.kept, self.engine.positions), "the prompt"
+            )
+        prefix = self._prefixes[key]
+        if isinstance(prefix, CaseFailed):
+            return prefix
         by_letter = self.engine.answers == "letters"
         if by_letter and not job.sample.options:
             return CaseFailed("the sample has no options, so it cannot be answered by letters")
-        return _Prepared(Row(self._prefixes[key], suffix, len(job.sample.options) if by_letter else 0), variant)
+        return _Prepared(Row(prefix, suffix, len(job.sample.options) if by_letter else 0), variant)
 
     def _tokens(self, source: ImageSource) -> VisionTokens:
         encoded = self._encoded[source]
@@ -329,11 +347,20 @@ class _Window:
     def _prompt(self, sample: Sample) -> tuple[list[int], list[int]] | CaseFailed:
         key = (sample.prompt, len(sample.images))
         if key not in self._prompts:
-            try:
-                self._prompts[key] = self.backend.split_prompt(self.backend.prompt_ids(*key))
-            except PromptError as error:
-                self._prompts[key] = CaseFailed.because(error)
+            self._prompts[key] = _or_failed(
+                lambda: self.backend.split_prompt(self.backend.prompt_ids(*key)), "the chat template"
+            )
         return self._prompts[key]
+
+
+def _or_failed(make: Callable[[], Made], what: str) -> Made | CaseFailed:
+    """What `make` gives, or why it cannot: an error of one image or prompt is not to take a window with it."""
+    try:
+        return make()
+    except (CompressionError, PromptError, DatasetError) as error:
+        return CaseFailed.because(error)
+    except Exception as error:  # noqa: BLE001  Tokenizers, models and memory fail in many ways.
+        return CaseFailed.because(error, what)
 
 
 def _content(kept: Compressed | None) -> Any:

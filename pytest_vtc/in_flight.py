@@ -1,8 +1,9 @@
 """Finds the case that kills its process: markers on disk of what is being computed, and what is left of them.
 
 Before a process computes, it writes which cases; afterwards it takes the marker away. A marker whose process has died
-makes its cases suspects. They are computed in ever smaller company: with their own image only, and if that dies too,
-alone. So one `kill -9` of a healthy run costs some smaller windows, and a case that kills is found by its third death.
+makes its cases suspects. They are computed in ever smaller company: with their own image only, if that dies too, alone,
+and alone once more. So a `kill -9` of a healthy run costs some smaller windows, several in a row still blame no case,
+and a case that kills is found by its fourth death, as a worker that is seen to die alone by its third.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ FOLDER = "in-flight"
 
 
 class Company(IntEnum):
-    """With whom a case may be computed; NONE: it died alone, and is an error."""
+    """With whom a case may be computed; AGAIN: alone, where it has died once; NONE: twice, so it is an error."""
 
     WINDOW = 0
     IMAGE = 1
     ALONE = 2
-    NONE = 3
+    AGAIN = 3
+    NONE = 4
 
 
 class InFlightError(StoreError):
@@ -155,9 +157,7 @@ class InFlight:
         Not before: of two cases that kill, a run that is killed by the second must not try the first one again.
         """
         for path in {*self._reported.values()}:
-            marker = Marker.read(path)
-            if marker is not None:
-                replace(marker, company=Company.IMAGE).write(path)  # suspected, and to be computed alone
+            _acquit(path)
 
 
 def marker_name(worker: str = "") -> str:
@@ -179,8 +179,16 @@ def bury_worker(folder: Path, name: str, how: str) -> bool:
     marker = Marker.read(path)
     if marker is None:
         return False
-    _bury(path, marker, how)
+    # A worker that dies while one case is computed alone was hardly killed by chance: it has no second try.
+    seen = Company.AGAIN if marker.company == Company.ALONE else marker.company
+    _bury(path, replace(marker, company=seen), how)
     return True
+
+
+def settle_all(folder: Path) -> None:
+    """`InFlight.settle` for whatever was reported by workers, some of which have died since. Raises InFlightError."""
+    for path in _dead_markers(folder / FOLDER):
+        _acquit(path)
 
 
 def prune(folder: Path, store: Store) -> None:
@@ -202,6 +210,13 @@ def prune(folder: Path, store: Store) -> None:
 def _bury(path: Path, marker: Marker, how: str) -> None:
     replace(marker, how=how).write(path.with_name(f"{path.stem}.dead.json"))
     path.unlink(missing_ok=True)
+
+
+def _acquit(path: Path) -> None:
+    """A case that was reported is to be computed alone once more, before it is reported again."""
+    marker = Marker.read(path)
+    if marker is not None and marker.company == Company.AGAIN:
+        replace(marker, company=Company.ALONE).write(path)
 
 
 def _is_dead(path: Path) -> bool:

@@ -26,6 +26,13 @@ class MergeError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Merged(Conclusion):
+    """incomplete: cases failed, or a shard was interrupted and nobody has said that this may be."""
+
+    incomplete: bool
+
+
+@dataclass(frozen=True)
 class _Part:
     """What one shard wrote."""
 
@@ -63,7 +70,7 @@ class _Part:
 
 def merge(
     folders: Sequence[Path], output: Path, gates: Sequence[str], partial: bool, width: int, colour: bool
-) -> Conclusion:
+) -> Merged:
     """Write to `output` what the run without shards would have written, and judge its gates and `gates`.
 
     partial: go on without the missing shards, as an interrupted run does. width, colour: of the terminal.
@@ -83,10 +90,14 @@ def merge(
     errors = [error for part in parts for error in part.errors()]
     done = conclude(facts, measurements, errors, interrupted, width, colour)
     notes = [f"Shard {shard} is missing: this is not the whole run." for shard in missing]
+    if errors:
+        n = len(errors)
+        notes.append(f"{n} case{' was' if n == 1 else 's were'} not measured: errors in results.json says why.")
     notes += [f"{part.folder} was interrupted." for part in parts if part.document["interrupted"]]
     if len({json.dumps(part.manifest["hardware"], sort_keys=True) for part in parts}) > 1:
         notes.append("The shards ran on different machines: manifest.run.merged in results.json names them.")
-    return Conclusion([*done.lines, *notes], done.verdicts, done.written)
+    incomplete = bool(errors) or (interrupted and not partial)
+    return Merged([*done.lines, *notes], done.verdicts, done.written, incomplete)
 
 
 def _read(folder: Path) -> _Part:

@@ -87,10 +87,15 @@ def check_parity(backend: Backend, samples: Sequence[Sample], max_new_tokens: in
             alone += [ours.token_ids, backend.generate([rows[-1]], max_new_tokens)[0].token_ids]
     agreement = None
     if batched:
-        ways = [_in_one_batch(backend, rows, max_new_tokens)]
-        if within_window(backend, rows, max_new_tokens):
-            ways += [_in_one_batch(backend, rows, max_new_tokens, begun) for begun in (_from_lead, _from_prefixes)]
-        same_as_alone = [a == b for together in ways for a, b in zip(alone, together, strict=True)]
+        together = _in_one_batch(backend, rows, max_new_tokens)
+        same_as_alone = [a == b for a, b in zip(alone, together, strict=True)]
+        # The longest would never go on from a beginning: the others do.
+        short = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        while short and not within_window(backend, [rows[i] for i in short], max_new_tokens):
+            short.pop()
+        for begin in (_from_lead, _from_prefixes) if short else ():
+            together = _in_one_batch(backend, [rows[i] for i in short], max_new_tokens, begin)
+            same_as_alone += [alone[i] == answer for i, answer in zip(short, together, strict=True)]
         agreement = sum(same_as_alone) / len(same_as_alone)
     parity = Parity(len(samples), difference, same, agreement)
     if difference != 0 or not same:

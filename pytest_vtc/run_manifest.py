@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +76,8 @@ def describe_run(bench: Bench) -> Manifest:
 
 def _run(bench: Bench) -> Run:
     started, seconds = bench.started()
-    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    arguments = bench.command()
+    command = [Path(arguments[0]).name, *arguments[1:]]
     shard = bench.sweep.settings.shard
     return {
         "started": started,

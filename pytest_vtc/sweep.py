@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,8 +156,25 @@ def build_sweep(settings: Settings) -> Sweep:
             f"--vtc-gate {str(lost[0])!r} matches no cell of this run; cells are called "
             f"{', '.join(cell.variant for cell in blocks[0].cells[1:4])} ..."
         )
+    _check_folder(settings)
     shard_orders = None if settings.shard is None else orders_of_shard(blocks, settings.shard)
     return Sweep(settings, tuple(blocks), compressors, gates, shard_orders)
+
+
+def _check_folder(settings: Settings) -> None:
+    """A shard must not write over another one's results."""
+    path = settings.output / "results.json"
+    if settings.shard is None or not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["manifest"]["run"]["shard"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no results of ours, or broken ones: there is nothing to lose
+    if before not in (None, str(settings.shard)):
+        raise OptionError(
+            f"--vtc-shard {settings.shard}: {path} holds the results of shard {before}; give each shard a folder of "
+            "its own with --vtc-output"
+        )
 
 
 def _check_supported(compressors: dict[str, Any]) -> None:

@@ -72,6 +72,8 @@ class ImagesAhead:
             image = source.open()
         except DatasetError as error:
             return CaseFailed.because(error)
+        except Exception as error:  # noqa: BLE001  Files are broken in many ways.
+            return CaseFailed.because(error, f"{source} cannot be opened")
         try:
             return Opened(image, self._backend.process(image))
         except Exception as error:  # noqa: BLE001  Processors reject odd images in many ways: that image's cases fail.

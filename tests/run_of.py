@@ -95,6 +95,7 @@ def measured(
         parsed=answer if score is not None else None,
         unparsed=flags.get("unparsed", False),
         cached=cached,
+        order=0,
     )
 
 

@@ -34,6 +34,7 @@ MEASUREMENTS = st.builds(
     parsed=st.none() | st.text(),
     unparsed=st.booleans(),
     cached=st.booleans(),
+    order=st.integers(0),
 )
 
 
@@ -55,7 +56,13 @@ def test_a_generation_survives_the_store(generation: Generation) -> None:
     assert Generation.from_dict(generation.to_dict()) == generation
 
 
+def test_a_measurement_says_what_was_answered() -> None:
+    generation = Generation("yes", 64, 32, 31, 2, "compact", False, 0.25)
+    measurement = Measurement(Cell("m", "d"), "s", "", "s", ("yes",), generation, 1.0, "yes", False, False, 7)
+    assert (measurement.answer, measurement.n_tokens, measurement.n_kept) == ("yes", 64, 31)
+
+
 def test_a_measurement_without_what_it_shares_weighs_less_than_300_bytes() -> None:
     generation = Generation("yes", 64, 32, 32, 2, "compact", False, 0.25)
-    measurement = Measurement(Cell("m", "d"), "s", "", "s", ("yes",), generation, 1.0, "yes", False, False)
+    measurement = Measurement(Cell("m", "d"), "s", "", "s", ("yes",), generation, 1.0, "yes", False, False, 7)
     assert sys.getsizeof(measurement) + sys.getsizeof(generation) < 300

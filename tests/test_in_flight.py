@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 from pytest_vtc.cells import Generation
-from pytest_vtc.in_flight import FOLDER, Company, InFlight, InFlightError, Marker, birth, bury_dead, bury_worker, prune
+from pytest_vtc.in_flight import (
+    FOLDER,
+    Company,
+    InFlight,
+    InFlightError,
+    Marker,
+    birth,
+    bury_dead,
+    bury_worker,
+    prune,
+    settle_all,
+)
 from pytest_vtc.store import Store
 
 SEVEN = Generation("7", 64, 32, 32, 2, "compact", False, 0.01)
@@ -56,7 +67,7 @@ def test_an_exception_is_no_death(tmp_path: Path) -> None:
 
 def test_each_death_leaves_a_case_less_company(tmp_path: Path, die_computing: Die) -> None:
     mine = InFlight(tmp_path, "mine")
-    for company in (Company.WINDOW, Company.IMAGE, Company.ALONE):
+    for company in (Company.WINDOW, Company.IMAGE, Company.ALONE, Company.AGAIN):
         assert mine.company("a") == company
         die_computing(f"dead{company}", ["a"], company)
         bury_dead(tmp_path)
@@ -79,16 +90,20 @@ def test_the_marker_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_dead_worker_is_known_by_its_name(tmp_path: Path, die_computing: Die) -> None:
-    die_computing("run-gw1", ["a"], Company.ALONE)
+    die_computing("run-gw1", ["a"], Company.ALONE)  # seen to die: once is enough
     assert not bury_worker(tmp_path, "run-gw0", "signal SIGKILL")
     assert bury_worker(tmp_path, "run-gw1", "signal SIGKILL")
     mine = InFlight(tmp_path, "mine")
     mine.refresh()
+    assert mine.company("a") == Company.NONE
     assert mine.report("a") == "signal SIGKILL"
+    settle_all(tmp_path)  # whatever became of the worker that reported it
+    mine.refresh()
+    assert mine.company("a") == Company.AGAIN
 
 
 def test_a_reported_case_is_tried_again_alone_by_the_run_after(tmp_path: Path, die_computing: Die) -> None:
-    die_computing("dead", ["a"], Company.ALONE)
+    die_computing("dead", ["a"], Company.AGAIN)
     bury_dead(tmp_path)
     mine = InFlight(tmp_path, "mine")
     mine.refresh()
@@ -97,7 +112,7 @@ def test_a_reported_case_is_tried_again_alone_by_the_run_after(tmp_path: Path, d
     assert mine.company("a") == Company.NONE
     mine.settle()
     mine.refresh()
-    assert mine.company("a") == Company.ALONE
+    assert mine.company("a") == Company.AGAIN
 
 
 def test_what_has_been_measured_after_all_is_no_suspect(tmp_path: Path, die_computing: Die) -> None:

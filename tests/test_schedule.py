@@ -82,6 +82,13 @@ def test_a_window_goes_round_to_what_was_left_before_its_first_case() -> None:
     assert Schedule(sweep_of("aabb"), range(12)).window(7, 100, 100) == [7, 8, 9, 10, 11, *range(7)]
 
 
+def test_what_comes_after_a_window_is_known_before_it_is_computed() -> None:
+    schedule = Schedule(sweep_of("aabbcc"), [0, 3, 7, 9, 13])
+    window = schedule.window(7, 100, 1)
+    assert window == [7, 9]
+    assert list(schedule.upcoming(window)) == [13, 0, 3]
+
+
 def test_only_selected_cases_are_taken() -> None:
     assert Schedule(sweep_of("aabb"), [1, 4, 10]).window(1, 100, 100) == [1, 4, 10]
 

@@ -3,7 +3,7 @@
     python benchmarks/harness/throughput.py                                  # tiny-gemma4 on easy-VQA, on this machine
     python benchmarks/harness/throughput.py --random-weights gemma-4-E4B     # a GPU: the real sizes, random values
 
-Exit code 1 if an answer differs, or if a ratio is below what the documentation promises (--no-check: only print).
+Exit code 1 if an answer differs, or if a ratio is not what the documentation promises (--no-check: answers only).
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def main() -> int:
     parser.add_argument("--layers", type=int, help="with --random-weights: fewer text layers, to try it on less")
     parser.add_argument("--skip-pytest", action="store_true", help="leave out the same sweep through pytest")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--no-check", action="store_true", help="print only; exit code 0 whatever comes out")
+    parser.add_argument("--no-check", action="store_true", help="only print speed; answers must be equal all the same")
     options = parser.parse_args()
     if options.random_weights:
         backend = random_backend(options.random_weights, options.layers)
@@ -207,8 +207,12 @@ def main() -> int:
         figures = [asdict(m) for m in measured]
         also = None if through_pytest is None else asdict(through_pytest)
         options.json.write_text(json.dumps({"engine": figures, "pytest": also}, indent=2) + "\n")
-    checked = not (options.no_check or options.random_weights)
-    return 1 if checked and not all(map(holds, measured)) else 0
+    if options.random_weights:
+        return 0  # random values in half precision: next tokens tie, and batches round differently
+    if different := sum(m.different for m in measured):
+        print(f"NOT MET: {different} answers differ")
+        return 1
+    return 1 if not options.no_check and not all(map(fast_enough, measured)) else 0
 
 
 def busy_share(backend: Gemma4Backend, samples: Sequence[Sample], max_new_tokens: int) -> float:
@@ -223,9 +227,8 @@ def busy_share(backend: Gemma4Backend, samples: Sequence[Sample], max_new_tokens
     return sum(event.self_device_time_total for event in profile.key_averages()) / 1e6 / seconds
 
 
-def holds(measured: Measured) -> bool:
-    enough = measured.ratio >= PROMISED[measured.workload] and measured.overhead <= PROMISED_OVERHEAD
-    return enough and not measured.different
+def fast_enough(measured: Measured) -> bool:
+    return measured.ratio >= PROMISED[measured.workload] and measured.overhead <= PROMISED_OVERHEAD
 
 
 def report(measured: Sequence[Measured]) -> str:

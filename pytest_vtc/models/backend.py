@@ -63,7 +63,7 @@ class Backend(ABC):
         self.stop_ids: tuple[int, ...] = tuple(stops) if isinstance(stops, (list, tuple)) else (int(stops),)
         self.pad_id: int = tokenizer.pad_token_id
         self.overridden = make_greedy(model.generation_config, self.pad_id)
-        self._exact_together: dict[_Shape, bool] = {}
+        self._exact_together: dict[tuple[_Shape, bool], bool] = {}
 
     # What a family may differ in
 
@@ -121,21 +121,28 @@ class Backend(ABC):
         Whether it does is tried once for each shape: a greedy choice among near-equal tokens would show the least
         difference, and results must not depend on which images happened to share a call.
         """
-        if len(processed) == VISION_BATCH:
-            for pixels in ([self._unpadded(p) for p in processed], processed):
-                shapes: set[_Shape] = {tuple(tuple(p[key].shape) for key in self.pixel_keys) for p in pixels}
-                if len(shapes) > 1 or not self._exact_together.get(shape := shapes.pop(), True):
-                    continue
-                together = self._encode_together(pixels, processed)
-                if shape in self._exact_together:
-                    return together
-                alone = [self.encode_processed(p) for p in processed]
-                self._exact_together[shape] = all(
-                    torch.equal(a.features, b.features) and torch.equal(a.hidden, b.hidden)
-                    for a, b in zip(together, alone, strict=True)
-                )
-                return alone
+        bare = [self._unpadded(p) for p in processed]
+        padded = {self._shape(p) != self._shape(b) for p, b in zip(processed, bare, strict=True)}
+        for pixels, has_padding in ((bare, {False}), (processed, padded)):
+            # Images with and without padding do not mix: without, attention needs no mask and may run another kernel.
+            kinds = {(self._shape(p), padding) for p in pixels for padding in has_padding}
+            if len(processed) != VISION_BATCH or len(kinds) > 1:
+                continue
+            if not self._exact_together.get(kind := kinds.pop(), True):
+                continue
+            together = self._encode_together(pixels, processed)
+            if kind in self._exact_together:
+                return together
+            alone = [self.encode_processed(p) for p in processed]
+            self._exact_together[kind] = all(
+                torch.equal(a.features, b.features) and torch.equal(a.hidden, b.hidden)
+                for a, b in zip(together, alone, strict=True)
+            )
+            return alone
         return [self.encode_processed(p) for p in processed]
+
+    def _shape(self, pixels: Mapping[str, Tensor]) -> _Shape:
+        return tuple(tuple(pixels[key].shape) for key in self.pixel_keys)
 
     def _encode_together(self, pixels: Sequence[Any], processed: Sequence[Any]) -> list[VisionTokens]:
         """One call of the vision side for images of one shape. pixels: what it is given of each of `processed`."""
@@ -187,8 +194,10 @@ class Backend(ABC):
     def letters(self, n: int) -> list[list[int]]:
         """Token ids of each of the first `n` letters, with and without a blank before it.
 
-        Raises PromptError if the tokenizer writes one of them with several tokens only.
+        Raises PromptError if there are not so many, or the tokenizer writes one of them with several tokens only.
         """
+        if n > len(string.ascii_uppercase):
+            raise PromptError(f"{n} options are more than there are letters; run with --vtc-answers generate")
         found: list[list[int]] = []
         for letter in string.ascii_uppercase[:n]:
             ways = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (letter, f" {letter}")]
@@ -303,8 +312,8 @@ class Backend(ABC):
             rest = [(ids[n:], places[n:]) for (ids, places), (_, n) in zip(sequences, beginnings, strict=True)]
             chosen = torch.tensor([row for row, _ in beginnings])
             batch = begun.batch.rows(chosen).followed_by(self._batch(rest))
-            cache = select_rows(begun.cache, chosen.to(self.device))
-        self._check_length(batch.width + max_new_tokens)
+            cache = select_rows(begun.cache, chosen)
+        self._check_length(max(len(ids) for ids, _ in sequences) + max_new_tokens)
         images_held = begun is not None and begun.places is not None
         features = [] if images_held else [of_image for prefix in prefixes for of_image in prefix.features]
         inputs = {"input_ids": batch.ids, "attention_mask": batch.mask, "position_ids": batch.positions}

@@ -79,8 +79,15 @@ def select_rows(cache: DynamicCache, chosen: Tensor) -> DynamicCache:
     """A cache of its own with the rows `chosen` [B], any number of times each; `cache` is left as it is."""
     selected = copy.copy(cache)
     selected.layers = [copy.copy(layer) for layer in cache.layers]
-    selected.batch_select_indices(chosen)
+    _keep_rows(selected, chosen)
     return selected
+
+
+def _keep_rows(cache: DynamicCache, chosen: Tensor) -> None:
+    layers: list[Any] = cache.layers
+    for layer in layers:
+        # A model may be spread over several devices; a layer that uses the keys of another has none of its own.
+        layer.batch_select_indices(chosen if layer.keys is None else chosen.to(layer.keys.device))
 
 
 def prefill_only(
@@ -137,7 +144,7 @@ class GreedyLoop:
                 kwargs["attention_mask"] = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
             if len(staying) < len(present):
                 chosen = torch.tensor(staying, device=input_ids.device)
-                cache.batch_select_indices(chosen)
+                _keep_rows(cache, chosen)
                 input_ids = input_ids[chosen]
                 kwargs["position_ids"] = kwargs["position_ids"][..., chosen, :]
                 if kwargs.get("attention_mask") is not None:

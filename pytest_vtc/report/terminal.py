@@ -68,7 +68,12 @@ def render(
     categories = summarize_categories(results)
     lines: list[str] = []
     if results.interrupted:
-        lines += [paint("Interrupted: the same command goes on where this run stopped.", "yellow"), ""]
+        way_on = (
+            "Incomplete: run what is missing or was interrupted again, and merge again."
+            if results.manifest["run"]["merged"]
+            else "Interrupted: the same command goes on where this run stopped."
+        )
+        lines += [paint(way_on, "yellow"), ""]
     for model, dataset in dict.fromkeys((s.cell.model, s.cell.dataset) for s in summaries):
         rows = _in_reading_order([s for s in summaries if (s.cell.model, s.cell.dataset) == (model, dataset)])
         lines += [*(paint(line, "bold") for line in _heading(results, rows, width)), ""]

@@ -14,6 +14,7 @@ from pytest_vtc.cli import main
 from pytest_vtc.report.json_report import SCHEMA, comparable
 from pytest_vtc.store import Store
 from tests.plugin.conftest import RunVtc, n_measured
+from tests.plugin.sessions import Suite
 
 GATES = ("--vtc-gate=divprune@0.5: max_drop=100", "--vtc-gate=identity@0.5: min_accuracy=99")
 
@@ -147,9 +148,27 @@ def test_errors_of_a_shard_are_errors_of_the_run(
     run_vtc(*run, "--vtc-output=whole")
     for i in (1, 2):
         run_vtc(*run, f"--vtc-shard={i}/2", f"--vtc-output=s{i}")
-    main(["merge", "s1", "s2", "--output=merged"])
+    assert main(["merge", "s1", "s2", "--output=merged"]) == 1
     assert len(results("merged")["errors"]) == 2
     assert comparable(results("merged")) == comparable(results("whole"))
+
+
+@pytest.mark.slow
+def test_shards_run_by_workers_are_merged_as_others(tmp_path: Path) -> None:
+    suite = Suite(tmp_path, traced=False)
+    suite.run("--vtc-n=16", "--vtc-output=whole")
+    for i in (1, 2):
+        assert suite.run("--vtc-n=16", f"--vtc-shard={i}/2", f"--vtc-output=s{i}", "-n2").returncode == 0
+    assert main(["merge", *(str(tmp_path / f"s{i}") for i in (1, 2)), f"--output={tmp_path / 'merged'}"]) == 0
+    assert suite.comparable("merged") == suite.comparable("whole")
+
+
+def test_a_shard_does_not_write_over_another(shards: list[str], run_vtc: RunVtc, results: Any) -> None:
+    refused = run_vtc("--vtc-n=20", "--vtc-shard=2/3", "--vtc-output=s1")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*s1/results.json holds the results of shard 1/3; give each shard a folder of*"])
+    assert results("s1")["manifest"]["run"]["shard"] == "1/3"
+    assert run_vtc("--vtc-n=20", "--vtc-shard=1/3", "--vtc-output=s1").ret == 0
 
 
 def test_selected_cases_can_be_sharded_too(run_vtc: RunVtc, results: Any, samples: Any) -> None:

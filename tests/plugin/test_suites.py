@@ -193,6 +193,23 @@ def test_a_measured_case_is_kept_if_its_stock_partner_fails(
     assert (stock["n_measured"], stock["n_errors"], identity["n_measured"], identity["n_errors"]) == (0, 4, 4, 0)
 
 
+def test_a_failing_assertion_is_shown_without_what_called_the_test(run_vtc: RunVtc, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_accuracy="def test_it(vtc_case):\n    found = vtc_case.measure()\n    assert found is None\n"
+    )
+    result = run_vtc("-k", "stock")
+    assert result.parseoutcomes()["failed"] == 4
+    result.stdout.fnmatch_lines([">       assert found is None", "test_accuracy.py:3: AssertionError"])
+    assert "def from_call" not in result.stdout.str()
+    assert "def _multicall" not in result.stdout.str()
+
+
+def test_a_finished_run_leaves_its_store_in_one_file(run_vtc: RunVtc, pytester: pytest.Pytester) -> None:
+    run_vtc()
+    files = sorted(path.name for path in (pytester.path / "vtc-results").iterdir())
+    assert files == ["measurements.sqlite", "results.json", "samples.jsonl"]
+
+
 def test_a_gate_on_what_was_not_selected_is_not_decided(run_vtc: RunVtc) -> None:
     result = run_vtc("--vtc-gate=divprune@0.5: max_drop=100", "-k", "identity")
     assert result.parseoutcomes()["skipped"] == 1

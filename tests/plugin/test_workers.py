@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Together:
 def test_two_workers_give_the_results_of_one_process(runs: Together) -> None:
     assert (runs.alone.returncode, runs.together.returncode) == (0, 0), runs.together.stdout
     assert runs.suite.comparable("together") == runs.suite.comparable("alone")
+
+
+def test_cases_keep_their_places_in_the_sweep(runs: Together) -> None:
+    def orders(output: str) -> list[int]:
+        lines = (runs.suite.folder / output / "samples.jsonl").read_text().splitlines()
+        return [json.loads(line)["run"]["order"] for line in lines]
+
+    assert orders("together") == orders("alone") == list(range(24 * 3))
+
+
+def test_the_command_is_that_of_the_controller(runs: Together) -> None:
+    command = runs.suite.results("together")["manifest"]["run"]["command"]
+    assert command[1:] == runs.suite.command("--vtc-n=24", GATE, "--vtc-output=together", "-n2")[3:]
 
 
 def test_windows_are_whole_images(runs: Together) -> None:
