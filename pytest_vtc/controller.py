@@ -82,7 +82,7 @@ class Controller:
 
         if not holds_cases(ids):
             return None
-        from pytest_vtc.in_flight import bury_dead
+        from pytest_vtc.in_flight import bury_dead, describe_suspects
         from pytest_vtc.plugin import sweep_of
         from pytest_vtc.schedule import Schedule, describe_partners
         from pytest_vtc.store import STORE_NAME, Store
@@ -97,8 +97,9 @@ class Controller:
             return None
         self._store = self._guarded(lambda: Store(sweep.settings.output / STORE_NAME))
         self._guarded(lambda: bury_dead(sweep.settings.output))
+        suspects = self._guarded(lambda: describe_suspects(sweep.settings.output))
         self._recorder.expect(len(mine))
-        self._say([*sweep.describe(), *describe_partners(Schedule(sweep, mine.tolist()))])
+        self._say([*sweep.describe(), *describe_partners(Schedule(sweep, mine.tolist())), *suspects])
         return sweep, orders
 
     @property

@@ -252,12 +252,19 @@ class _Window:
             self._compressed.update(((*item.key, n_target), kept) for n_target, kept in by_budget.items())
 
     def _compress_alone(self, item: _Wanted) -> None:
+        context = _or_failed(lambda: self._context(item), f"{item.compressor.spec} cannot be given what it needs")
         for n_target in sorted(item.budgets):
+            if isinstance(context, CaseFailed):
+                self._compressed[(*item.key, n_target)] = context
+                continue
             self._compressed[(*item.key, n_target)] = _or_failed(
-                lambda n_target=n_target: run_compressor(
-                    item.compressor, item.encoded.tokens.features, n_target, self._context(item)
+                lambda n_target=n_target, context=context: run_compressor(
+                    item.compressor,
+                    item.encoded.tokens.features,
+                    n_target,
+                    context | {"generator": self._generator(item)},  # from which no other budget has drawn
                 ),
-                f"{item.compressor.spec} cannot be given what it needs",
+                f"{item.compressor.spec} failed",
             )
 
     @staticmethod
@@ -270,7 +277,7 @@ class _Window:
         context: dict[str, Any] = {
             "grid": tokens.grid,
             "positions": _raster(*tokens.grid).clone(),
-            "generator": _generator(self.engine.seed, item.key[0].fingerprint()),
+            "generator": self._generator(item),
         }
         costly: dict[str, Callable[[], Any]] = {
             "hidden": lambda: tokens.hidden.float(),
@@ -279,6 +286,10 @@ class _Window:
             "encode": lambda: self._encoder(encoded.image),
         }
         return context | {name: costly[name]() for name in item.compressor.needs}
+
+    def _generator(self, item: _Wanted) -> torch.Generator:
+        digest = hashlib.sha256(f"{self.engine.seed}:{item.key[0].fingerprint()}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
     def _encoder(self, image: Image.Image | None) -> Callable[[int, int], Tensor]:
         assert image is not None
@@ -386,8 +397,3 @@ def check_supported(compressor: Compressor) -> None:
 def _raster(rows: int, columns: int) -> Tensor:
     """Row and column of every token: [rows * columns, 2] long."""
     return torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
-
-
-def _generator(seed: int, image: str) -> torch.Generator:
-    digest = hashlib.sha256(f"{seed}:{image}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

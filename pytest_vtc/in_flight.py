@@ -185,6 +185,16 @@ def bury_worker(folder: Path, name: str, how: str) -> bool:
     return True
 
 
+def describe_suspects(folder: Path) -> list[str]:
+    """A line for the header of a run on what an earlier one has died of. Raises InFlightError."""
+    markers = map(Marker.read, _dead_markers(folder / FOLDER))
+    n = len({key for marker in markers if marker is not None for key in marker.keys})
+    if not n:
+        return []
+    cases, they = ("one case", "it is") if n == 1 else (f"{n:,} cases", "they are")
+    return [f"vtc: an earlier run died while it computed {cases}; {they} computed in smaller company than others"]
+
+
 def settle_all(folder: Path) -> None:
     """`InFlight.settle` for whatever was reported by workers, some of which have died since. Raises InFlightError."""
     for path in _dead_markers(folder / FOLDER):

@@ -155,14 +155,21 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Open the store and read the models' configurations, so that it is not the first case that fails."""
     if session.config.option.collectonly or not any(map(is_case, session.items)):
         return
+    from pytest_vtc.in_flight import describe_suspects
     from pytest_vtc.store import StoreError
 
     try:
-        _bench(session)
+        bench = _bench(session)
+        suspects = describe_suspects(bench.sweep.settings.output)
     except (ValueError, StoreError) as error:
         if not _is_worker(session.config):
             raise pytest.UsageError(f"vtc: {error}") from error
         session.config.stash[STATE].error = error  # a worker cannot refuse a run: its first case says why
+        return
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and session.config.get_verbosity() >= 0:
+        for line in suspects:
+            reporter.write_line(line)
 
 
 def _bench(session: pytest.Session) -> Bench:

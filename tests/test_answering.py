@@ -194,6 +194,57 @@ def test_rows_whose_prefix_fails_are_computed_whole(
     assert texts(answer_rows(tiny, limits(tiny), rows, 4)) == alone
 
 
+def test_memory_that_prefixes_take_is_not_blamed_on_rows(
+    tiny: Backend, prefixes: list[Prefix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row(prefix, suffix(tiny, question)) for prefix in prefixes for question in QUESTIONS]
+    alone = [tiny.generate([row], 4)[0].token_ids for row in rows]
+    generate = Backend.generate
+
+    def with_little_memory(self: Backend, given: Any, limit: int, **options: Any) -> Any:
+        prefilled = options.get("prefilled")
+        if len(given) + len((prefilled and prefilled.places) or ()) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return generate(self, given, limit, **options)
+
+    monkeypatch.setattr(Backend, "generate", with_little_memory)
+    with pytest.warns(UserWarning, match="out of memory"):
+        assert texts(answer_rows(tiny, limits(tiny), rows, 4)) == alone
+
+
+def test_a_long_question_leaves_the_others_their_prefix(
+    tiny: Backend, prefixes: list[Prefix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row(prefix, suffix(tiny, question)) for prefix in prefixes for question in QUESTIONS[:2]]
+    rows.append(Row(prefixes[0], suffix(tiny, "what digit is red ? " * 40)))
+    alone = [tiny.generate([row], 4)[0].token_ids for row in rows]
+    whole: list[int] = []
+    generate = Backend.generate
+
+    def watching(self: Backend, given: Any, limit: int, **options: Any) -> Any:
+        whole.extend([len(given)] if options.get("prefilled") is None else [])
+        return generate(self, given, limit, **options)
+
+    monkeypatch.setattr(tiny, "sliding_window", 128)
+    monkeypatch.setattr(Backend, "generate", watching)
+    assert texts(answer_rows(tiny, limits(tiny), rows, 4)) == alone
+    assert whole == [1]
+
+
+def test_padding_does_not_count_towards_the_context(
+    tiny: Backend, prefixes: list[Prefix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_length = sorted(prefixes, key=len)
+    short, long = by_length[0], by_length[-1]
+    rows = [Row(long, suffix(tiny, question)) for question in QUESTIONS[:2]]
+    rows += [Row(short, suffix(tiny, f"{'is there a red digit ? ' * 8}{question}")) for question in QUESTIONS[:2]]
+    alone = [tiny.generate([row], 4)[0].token_ids for row in rows]
+    monkeypatch.setattr(tiny, "sliding_window", None)
+    monkeypatch.setattr(tiny.model.config.text_config, "max_position_embeddings", max(map(len, rows)) + 4)
+    assert texts(answer_rows(tiny, limits(tiny), rows, 4)) == alone
+    assert len(long) + max(len(row.suffix) for row in rows) > max(map(len, rows))
+
+
 @pytest.mark.parametrize("method", ["generate", "prefill"])
 def test_out_of_memory_halves_the_batch_says_so_once_and_goes_on(
     tiny: Backend, prefixes: list[Prefix], monkeypatch: pytest.MonkeyPatch, method: str

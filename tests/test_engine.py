@@ -338,3 +338,50 @@ def test_padding_stays_where_its_absence_changes_features(
 
     monkeypatch.setattr(Backend, "_see", rounds_differently)
     assert calls_of_the_vision_side(tiny, processed, monkeypatch) == [[4, 630, 768]]
+
+
+def test_what_fails_for_one_prompt_or_image_takes_no_other_with_it(
+    tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reader(Compressor):
+        name = "reader"
+        description = "reads the question"
+        needs = frozenset({"text"})
+
+        def compress(self, _features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
+            return torch.arange(n_target)
+
+    embed, bad = Backend.text_embeddings, samples[1].prompt
+
+    def fails_on_one(self: Backend, text: str) -> Tensor:
+        if text == bad:
+            raise RuntimeError("no such token")
+        return embed(self, text)
+
+    monkeypatch.setattr(Backend, "text_embeddings", fails_on_one)
+    found = Engine(tiny).run([Job(s, Reader(), 0.5) for s in samples], 4)
+    assert [isinstance(f, CaseFailed) for f in found] == [s.prompt == bad for s in samples]
+    failed = next(f for f in found if isinstance(f, CaseFailed))
+    assert str(failed) == "reader cannot be given what it needs: RuntimeError: no such token"
+
+
+def test_images_that_are_too_many_for_memory_go_one_by_one_from_then_on(
+    tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode_many = Backend.encode_many
+    sizes: list[int] = []
+
+    def with_little_memory(self: Backend, processed: Any) -> Any:
+        sizes.append(len(processed))
+        if len(processed) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode_many(self, processed)
+
+    engine = Engine(tiny)
+    jobs = [Job(sample, None, 1.0) for sample in open_samples("easyvqa", data_home(), 40, 3).samples]
+    expected = [f.answer for f in engine.run(jobs, 4) if isinstance(f, Generation)]
+    monkeypatch.setattr(Backend, "encode_many", with_little_memory)
+    with pytest.warns(UserWarning, match="out of memory with 4 images in a batch"):
+        found = engine.run(jobs, 4)
+    assert [f.answer for f in found if isinstance(f, Generation)] == expected
+    assert [size for size in sizes if size > 1] == [4, 2, 2]

@@ -22,6 +22,7 @@ from pytest_vtc.in_flight import (
     birth,
     bury_dead,
     bury_worker,
+    describe_suspects,
     prune,
     settle_all,
 )
@@ -127,6 +128,15 @@ def test_what_has_been_measured_after_all_is_no_suspect(tmp_path: Path, die_comp
         store.put_many([("b", SEVEN)])
         prune(tmp_path, store)
     assert not (tmp_path / FOLDER).exists()
+
+
+def test_a_run_says_how_many_cases_an_earlier_one_died_of(tmp_path: Path, die_computing: Die) -> None:
+    assert describe_suspects(tmp_path) == []
+    die_computing("one", ["a", "b"])
+    die_computing("two", ["b", "c"])
+    bury_dead(tmp_path)
+    (line,) = describe_suspects(tmp_path)
+    assert "an earlier run died while it computed 3 cases; they are computed in smaller company" in line
 
 
 def test_a_broken_marker_is_named(tmp_path: Path) -> None:
