@@ -79,11 +79,6 @@ class ImageScheduling(LoadScheduling):
         self._foreign: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._last_sent: dict[WorkerController, int] = {}
 
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether there are tests that no worker has run."""
-        return bool(self.pending) or any(self.node2pending.values())
-
     def schedule(self) -> None:
         plan = self._plan() if self.collection is None else None
         if plan is None:

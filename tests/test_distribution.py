@@ -169,4 +169,5 @@ def test_every_test_runs_once_whoever_dies(groups: list[str], n_workers: int, se
             ran.append(worker.queue.pop(0))
             scheduler.mark_test_complete(worker, ran[-1])
     assert sorted(ran) == list(range(len(orders)))
-    assert not scheduler.is_unfinished
+    assert not scheduler.pending
+    assert not any(scheduler.node2pending.values())
