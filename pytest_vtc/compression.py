@@ -51,6 +51,18 @@ class Kept:
     positions: Tensor | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class EncoderAttention:
+    """What one attention layer of the vision encoder looked at, per head, in float32.
+
+    received: [H, N], the attention each token gets, mean over all rows of the image as queries (a class row included).
+    cls: [H, N], the attention the image's class row pays to each token, or None where the encoder has no such row.
+    """
+
+    received: Tensor
+    cls: Tensor | None = None
+
+
 class Compressor(ABC):
     """Base class of all algorithms. Subclass it in a file of its own, as a dataclass if it has parameters.
 
