@@ -18,11 +18,24 @@ _GEMMA4_TOKENS = (
     *("<|tool_response>", "<|image>", "<|image|>", "<image|>", "<|audio>", "<|audio|>", "<audio|>", "<|video|>"),
 )
 _GEMMA4_ROLES = {
-    **{"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"},
-    **{"sot_token": "<|turn>", "eot_token": "<turn|>", "soc_token": "<|channel>", "eoc_token": "<channel|>"},
-    **{"think_token": "<|think|>", "etr_token": "<|tool_response>"},
-    **{"boi_token": "<|image>", "image_token": "<|image|>", "eoi_token": "<image|>"},
-    **{"boa_token": "<|audio>", "audio_token": "<|audio|>", "eoa_token": "<audio|>", "video_token": "<|video|>"},
+    "bos_token": "<bos>",
+    "eos_token": "<eos>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+    "sot_token": "<|turn>",
+    "eot_token": "<turn|>",
+    "soc_token": "<|channel>",
+    "eoc_token": "<channel|>",
+    "think_token": "<|think|>",
+    "etr_token": "<|tool_response>",
+    "boi_token": "<|image>",
+    "image_token": "<|image|>",
+    "eoi_token": "<image|>",
+    "boa_token": "<|audio>",
+    "audio_token": "<|audio|>",
+    "eoa_token": "<audio|>",
+    "video_token": "<|video|>",
 }
 _PATCHES: dict[str, Any] = {"patch_size": 4, "pooling_kernel_size": 3}
 _GEMMA4_PREPROCESSOR = {**RESCALE, **_PATCHES, "do_normalize": False, "resample": 3, "max_soft_tokens": 70}
@@ -114,8 +127,13 @@ _GEMMA3_TOKENS = (
     *("<start_of_image>", "<end_of_image>", "<image_soft_token>"),
 )
 _GEMMA3_ROLES = {
-    **{"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"},
-    **{"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"},
+    "bos_token": "<bos>",
+    "eos_token": "<eos>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "boi_token": "<start_of_image>",
+    "eoi_token": "<end_of_image>",
+    "image_token": "<image_soft_token>",
 }
 
 
@@ -143,7 +161,9 @@ _GEMMA3N_TOKENS = (
 )
 _GEMMA3N_ROLES = {
     **_GEMMA3_ROLES,
-    **{"boa_token": "<start_of_audio>", "eoa_token": "<end_of_audio>", "audio_token": "<audio_soft_token>"},
+    "boa_token": "<start_of_audio>",
+    "eoa_token": "<end_of_audio>",
+    "audio_token": "<audio_soft_token>",
 }
 
 
@@ -196,7 +216,10 @@ GEMMA_VARIANTS: dict[str, Variant] = {
             True,
             3,
             **_BIDIRECTIONAL,
-            **{"hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 4, "top_k_experts": 2},
+            hidden_size_per_layer_input=0,
+            enable_moe_block=True,
+            num_experts=4,
+            top_k_experts=2,
             moe_intermediate_size=64,
         ),
         "Gemma4ImageProcessor",

@@ -12,7 +12,10 @@ from tests.families.vocabulary import Ids
 
 _TOKENS = ("<unk>", "<s>", "</s>", "<pad>", "<image>", "<video>")
 _ROLES = {
-    **{"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"},
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
     "image_token": "<image>",
 }
 _SIDE = 20
@@ -20,7 +23,9 @@ _SIDE = 20
 _CROP: dict[str, Any] = {
     **RESCALE,
     **CLIP_NORMALIZE,
-    **{"resample": 3, "do_center_crop": True, "crop_size": {"height": _SIDE, "width": _SIDE}},
+    "resample": 3,
+    "do_center_crop": True,
+    "crop_size": {"height": _SIDE, "width": _SIDE},
     "size": {"shortest_edge": _SIDE},
 }
 
@@ -138,8 +143,10 @@ LLAVA_VARIANTS: dict[str, Variant] = {
         config=_llava_onevision,
         tokens=_CHATML_TOKENS,
         roles={
-            **{"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
-            **{"image_token": "<image>", "video_token": "<video>"},
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|endoftext|>",
+            "image_token": "<image>",
+            "video_token": "<video>",
         },
         stops=("<|im_end|>", "<|endoftext|>"),
         template=chat_templates.LLAVA_ONEVISION,

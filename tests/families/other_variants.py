@@ -15,9 +15,12 @@ _QWEN_TOKENS = (
     *("<|image_pad|>", "<|video_pad|>"),
 )
 _QWEN_ROLES = {
-    **{"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
-    **{"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
-    **{"vision_start_token": "<|vision_start|>", "vision_end_token": "<|vision_end|>"},
+    "eos_token": "<|im_end|>",
+    "pad_token": "<|endoftext|>",
+    "image_token": "<|image_pad|>",
+    "video_token": "<|video_pad|>",
+    "vision_start_token": "<|vision_start|>",
+    "vision_end_token": "<|vision_end|>",
 }
 _QWEN_PATCHES: dict[str, Any] = {"patch_size": 4, "temporal_patch_size": 2}
 
@@ -45,8 +48,13 @@ def _qwen_ids(ids: Ids) -> dict[str, Any]:
 
 
 _QWEN_VISION: dict[str, Any] = {
-    **{"depth": 4, "hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "out_hidden_size": 64},
-    **{"spatial_merge_size": 2, **_QWEN_PATCHES},
+    "depth": 4,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_heads": 4,
+    "out_hidden_size": 64,
+    "spatial_merge_size": 2,
+    **_QWEN_PATCHES,
 }
 
 
@@ -71,7 +79,9 @@ def _qwen3_vl(ids: Ids) -> hf.Qwen3VLConfig:
 _QWEN_PREPROCESSOR: dict[str, Any] = {
     **RESCALE,
     **_QWEN_PATCHES,
-    **{"image_processor_type": "Qwen2VLImageProcessor", "merge_size": 2, "resample": 3},
+    "image_processor_type": "Qwen2VLImageProcessor",
+    "merge_size": 2,
+    "resample": 3,
 }
 
 
@@ -117,7 +127,10 @@ def _splitting(processor: str, tile: int, longest: int) -> dict[str, Any]:
     return {
         **RESCALE,
         **HALF_NORMALIZE,
-        **{"image_processor_type": processor, "do_image_splitting": True, "do_pad": True, "resample": 1},
+        "image_processor_type": processor,
+        "do_image_splitting": True,
+        "do_pad": True,
+        "resample": 1,
         "size": {"longest_edge": longest},
         "max_image_size": {"longest_edge": tile},
     }
@@ -185,8 +198,12 @@ OTHER_VARIANTS: dict[str, Variant] = {
         config=_internvl,
         tokens=_INTERNVL_TOKENS,
         roles={
-            **{"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "context_image_token": "<IMG_CONTEXT>"},
-            **{"start_image_token": "<img>", "end_image_token": "</img>", "video_token": "<video>"},
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|endoftext|>",
+            "context_image_token": "<IMG_CONTEXT>",
+            "start_image_token": "<img>",
+            "end_image_token": "</img>",
+            "video_token": "<video>",
         },
         stops=("<|im_end|>", "<|endoftext|>"),
         template=chat_templates.INTERNVL,
@@ -208,9 +225,13 @@ OTHER_VARIANTS: dict[str, Variant] = {
         config=_smolvlm,
         tokens=_SMOLVLM_TOKENS,
         roles={
-            **{"bos_token": "<|im_start|>", "eos_token": "<end_of_utterance>", "pad_token": "<|im_end|>"},
-            **{"image_token": "<image>", "fake_image_token": "<fake_token_around_image>"},
-            **{"global_image_token": "<global-img>", "end_of_utterance_token": "<end_of_utterance>"},
+            "bos_token": "<|im_start|>",
+            "eos_token": "<end_of_utterance>",
+            "pad_token": "<|im_end|>",
+            "image_token": "<image>",
+            "fake_image_token": "<fake_token_around_image>",
+            "global_image_token": "<global-img>",
+            "end_of_utterance_token": "<end_of_utterance>",
         },
         stops=("<end_of_utterance>", "<|im_end|>"),
         template=chat_templates.SMOLVLM,
@@ -220,7 +241,8 @@ OTHER_VARIANTS: dict[str, Variant] = {
         config=_idefics3,
         tokens=_IDEFICS3_TOKENS,
         roles={
-            **{"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"},
+            "bos_token": "<|begin_of_text|>",
+            "eos_token": "<|end_of_text|>",
             "pad_token": "<|finetune_right_pad_id|>",
         },
         stops=("<|end_of_text|>", "<end_of_utterance>"),

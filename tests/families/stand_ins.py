@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import BatchFeature
+from transformers.image_utils import make_flat_list_of_images
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.gemma3n import modeling_gemma3n
 from transformers.models.gemma4.image_processing_pil_gemma4 import get_aspect_ratio_preserving_size
@@ -29,9 +30,14 @@ class UnifiedImageProcessor:
         self.patch_size, self.pooling_kernel_size = patch_size, pooling_kernel_size
         self.max_soft_tokens = max_soft_tokens
 
-    def __call__(
-        self, images: Sequence[Image.Image], do_resize: bool = True, return_tensors: str = "pt"
-    ) -> BatchFeature:
+    model_input_names = ("pixel_values", "image_position_ids", "num_soft_tokens_per_image")
+
+    def fetch_images(self, images: Any) -> Any:
+        """As they are: what a processor asks of its image processor before all else."""
+        return images
+
+    def __call__(self, images: Any, do_resize: bool = True, return_tensors: str = "pt") -> BatchFeature:
+        images = make_flat_list_of_images(images)
         side = self.patch_size * self.pooling_kernel_size
         pixels = torch.zeros(len(images), self.max_soft_tokens, 3 * side * side)
         positions = torch.full((len(images), self.max_soft_tokens, 2), -1)
@@ -68,9 +74,7 @@ class ConvolutionTower(nn.Module):
         self.stem = nn.Conv2d(3, config.hidden_size, kernel_size=4, stride=4)
         self.mix = nn.Conv2d(config.hidden_size, config.hidden_size, kernel_size=2, stride=2)
 
-    def forward(
-        self, pixel_values: Tensor, do_pooling: bool, return_dict: bool, **_: Any
-    ) -> BaseModelOutputWithPooling:
+    def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         hidden = nn.functional.gelu(self.stem(pixel_values.to(self.stem.weight.dtype)))
         return BaseModelOutputWithPooling(last_hidden_state=self.mix(hidden))  # pyright: ignore[reportArgumentType]
 
