@@ -137,7 +137,7 @@ def _splitting(processor: str, tile: int, longest: int) -> dict[str, Any]:
 
 
 def _smolvlm(ids: Ids) -> hf.SmolVLMConfig:
-    special = {
+    special: dict[str, Any] = {
         "bos_token_id": ids["<|im_start|>"],
         "eos_token_id": ids["<end_of_utterance>"],
         "pad_token_id": ids["<|im_end|>"],
@@ -154,7 +154,7 @@ def _smolvlm(ids: Ids) -> hf.SmolVLMConfig:
 
 
 def _idefics3(ids: Ids) -> hf.Idefics3Config:
-    special = {
+    special: dict[str, Any] = {
         "bos_token_id": ids["<|begin_of_text|>"],
         "eos_token_id": ids["<|end_of_text|>"],
         "pad_token_id": ids["<|finetune_right_pad_id|>"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -87,7 +87,7 @@ def make_processor(parts: Parts) -> Any:
 
 
 @contextlib.contextmanager
-def _only_text_and_images() -> Iterator[None]:
+def _only_text_and_images() -> Generator[None]:
     """Lets a processor be made without its other parts, which may need packages that are not here."""
     with (
         mock.patch.object(ProcessorMixin, "check_argument_for_proper_class"),
