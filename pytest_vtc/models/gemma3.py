@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,7 +24,9 @@ class Gemma3Backend(Backend):
     token_type_key = "token_type_ids"  # without them the model would not let the tokens of an image see each other
     encoder = Encoder("vision_tower", "encoder.layers", "self_attn")
     packs_tensor = True
-    lacks = {"encode": "the vision tower takes images of one size only, and makes the same number of tokens of each"}
+    lacks: ClassVar[Mapping[str, str]] = {
+        "encode": "the vision tower takes images of one size only, and makes the same number of tokens of each"
+    }
     closing = ("<end_of_image>",)
 
     def _placeholder(self) -> str:

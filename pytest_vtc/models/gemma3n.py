@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.sequences import Tile, square
@@ -17,7 +17,7 @@ class Gemma3nBackend(Backend):
     model_type = "gemma3n"
     projector = "embed_vision"
     packs_tensor = True
-    lacks = {
+    lacks: ClassVar[Mapping[str, str]] = {
         "attention": _CONVOLUTIONS,
         "keys": _CONVOLUTIONS,
         "encode": "the vision encoder makes the same number of tokens of every image",

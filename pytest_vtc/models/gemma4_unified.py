@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pytest_vtc.models.gemma4_base import Gemma4Base
 
 _NO_ENCODER = "this model has no vision encoder: its vision tokens are linear projections of single patches"
@@ -12,7 +15,7 @@ class Gemma4UnifiedBackend(Gemma4Base):
 
     model_type = "gemma4_unified"
     projector = "embed_vision.multimodal_embedder"
-    lacks = {"attention": _NO_ENCODER, "keys": _NO_ENCODER}
+    lacks: ClassVar[Mapping[str, str]] = {"attention": _NO_ENCODER, "keys": _NO_ENCODER}
 
     @property
     def _pooling(self) -> int:
