@@ -1,4 +1,4 @@
-"""What tells of a backend is checked against: the inputs of the stock model, and the vision tower looked at directly."""
+"""What tells of a backend are checked against: the inputs of the stock model, and the tower looked at directly."""
 
 from __future__ import annotations
 
