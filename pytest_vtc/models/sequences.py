@@ -25,11 +25,13 @@ class Tile:
 
     newlines: rows that the model itself puts between the tokens, `rows`: one after each row of the grid, `end`: one
         after the last.
+    place: row and column of a crop among those of its image, from 0, where the prompt names them; else None.
     """
 
     rows: int
     columns: int
     newlines: Literal["none", "rows", "end"] = "none"
+    place: tuple[int, int] | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -303,6 +305,20 @@ def _merged_deepstack(tokens: VisionTokens, kept: Compressed) -> Tensor | None:
             "Kept(features, positions) or Kept(features, positions, merge)"
         )
     return tokens.deepstack[kept.positions.to(tokens.deepstack.device)]
+
+
+def tokens_of_patches(tiles: Sequence[Tile], side: int) -> Tensor:
+    """For each patch of the encoder its token, where a token is made of side x side patches: [R] long.
+
+    Patches are counted tile by tile, each in raster order.
+    """
+    found: list[Tensor] = []
+    start = 0
+    for tile in tiles:
+        tokens = torch.arange(start, start + tile.n_tokens).reshape(tile.rows, tile.columns)
+        found.append(tokens.repeat_interleave(side, dim=0).repeat_interleave(side, dim=1).flatten())
+        start += tile.n_tokens
+    return torch.cat(found)
 
 
 def square(n_tokens: int) -> Tile:
