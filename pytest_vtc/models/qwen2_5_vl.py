@@ -55,6 +55,7 @@ class Qwen2_5VLBackend(QwenVLBackend):  # noqa: N801  as the model is called
     """Tokens of 28 px; most attention layers of the encoder see windows of 4 x 4 tokens, after which rows are sorted."""
 
     model_type = "qwen2_5_vl"
+    encoder = Encoder("visual", "blocks", "attn", windows=True)
 
     def _token_of_row(self, pixels: Any) -> Tensor:
         config = self.model.config.vision_config
