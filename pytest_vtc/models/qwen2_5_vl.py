@@ -52,7 +52,7 @@ class Qwen2VLBackend(QwenVLBackend):
 
 
 class Qwen2_5VLBackend(QwenVLBackend):  # noqa: N801  as the model is called
-    """Tokens of 28 px; most attention layers of the encoder see windows of 4 x 4 tokens, after which rows are sorted."""
+    """Tokens of 28 px; most attention layers see windows of 4 x 4 tokens, and rows are in their order."""
 
     model_type = "qwen2_5_vl"
     encoder = Encoder("visual", "blocks", "attn", windows=True)
