@@ -139,7 +139,7 @@ _GEMMA3_ROLES = {
 
 def _gemma3(ids: Ids) -> hf.Gemma3Config:
     return hf.Gemma3Config(
-        text_config=hf.Gemma3TextConfig(**_text(ids, 6, query_pre_attn_scalar=16)),
+        text_config=hf.Gemma3TextConfig(**_text(ids, 6, query_pre_attn_scalar=1)),
         vision_config=hf.SiglipVisionConfig(
             **VISION_SIZE, num_hidden_layers=3, image_size=80, patch_size=4, vision_use_head=False
         ),

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 def randomize(model: Any, never_answered: Iterable[int], seed: int = 0) -> None:
     """Draw all weights anew, at a scale that neither fades nor grows through the layers.
 
-    The usual initialisation leaves projectors, layer scales and norms at zero or one, and makes attention so even that
-    an image hardly shows in the answer. never_answered: token ids that the output layer gives a logit of zero, so that
-    greedy decoding neither stops at once nor writes placeholders.
+    The usual initialisation leaves projectors, layer scales and norms at zero or one. never_answered: token ids that
+    the output layer gives a logit of zero, so that greedy decoding neither stops at once nor writes placeholders.
     """
     generator = torch.Generator().manual_seed(seed)
     tables = {id(module.weight): module for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -31,6 +30,10 @@ def randomize(model: Any, never_answered: Iterable[int], seed: int = 0) -> None:
         else:
             # Biases begin at zero; norms and layer scales at what they must stay near.
             tensor.add_(0.1 * noise)
+    for name, parameter in model.get_decoder().named_parameters():
+        if name.endswith("q_proj.weight"):
+            # Even attention would average the tokens of an image, and all images would look alike.
+            parameter.mul_(3)
     model.get_output_embeddings().weight[list(never_answered)] = 0
 
 
