@@ -26,10 +26,11 @@ class LlavaNextBackend(LlavaBackend):
     def _tiles(self, processed: Any) -> tuple[Tile, ...]:
         if self._n_tiles(processed) == 1:
             return (Tile(self._side, self._side, newlines="end"),)
-        rows, columns = self._token_grid(*self._fine_grid(processed).shape)
         whole = Tile(self._side, self._side)
-        # Of an image that is hundreds of times as wide as it is high nothing but padding is left: no grid at all.
-        return (whole, Tile(rows, columns, newlines="rows")) if rows * columns else (whole,)
+        fine = Tile(*self._token_grid(*self._fine_grid(processed).shape), newlines="rows")
+        # Of an image a hundred times as wide as it is high, all of the grid is padding and cut off; of one so much
+        # higher than wide, the newlines alone are left.
+        return (whole, fine) if fine.n_rows else (whole,)
 
     def _token_of_row(self, pixels: Any) -> Tensor:
         n_whole = self._side**2
