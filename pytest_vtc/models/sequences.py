@@ -223,7 +223,11 @@ def _arrange(tokens: VisionTokens, kept: Compressed | None, positions: Positions
 
 
 def _selection(tokens: VisionTokens, indices: Tensor) -> _Arranged:
-    """The tokens at `indices`, ascending, and each newline whose line is whole."""
+    """The tokens at `indices`, ascending, and newlines whose line is whole, from the first on.
+
+    Newlines have no larger share left than tokens have, so that no more than a ratio of all rows is kept: a selection
+    that leaves out the tiles without newlines would have more whole lines than that.
+    """
     if tokens.token_rows is None:
         rows = indices
     else:  # a newline stays with its line
@@ -231,7 +235,9 @@ def _selection(tokens: VisionTokens, indices: Tensor) -> _Arranged:
         chosen = torch.zeros(len(tokens), dtype=torch.bool)
         chosen[indices] = True
         stays = (token_of >= 0) & chosen[token_of.clamp(min=0)]
-        stays |= (line_of >= 0) & _whole_lines(tokens.tiles, chosen)[line_of.clamp(min=0)]
+        whole = _whole_lines(tokens.tiles, chosen)
+        whole &= whole.cumsum(0) <= len(indices) * len(whole) // len(tokens)
+        stays |= (line_of >= 0) & whole[line_of.clamp(min=0)]
         rows = stays.nonzero()[:, 0]
     deepstack = None if tokens.deepstack is None else tokens.deepstack[indices.to(tokens.deepstack.device)]
     return _Arranged(tokens.rows[rows.to(tokens.rows.device)], deepstack, list(_slots(tokens.tiles, rows.tolist())))

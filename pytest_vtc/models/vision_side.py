@@ -67,6 +67,10 @@ class VisionSide(ABC):
         """[R] long: for each row of the encoder (without class tokens) the token it goes into, -1 for none."""
         return torch.arange(sum(tile.n_tokens for tile in self._tiles(pixels)))
 
+    def _encoder(self) -> Encoder | None:
+        """`encoder`, where checkpoints of one family differ in it."""
+        return self.encoder
+
     def _preprocess(self, images: Sequence[Image.Image], beside: bool) -> Any:  # noqa: ARG002  see `counts_images`
         """The image processor's output for the images of one prompt."""
         return self.image_processor(images=list(images), return_tensors="pt")
@@ -166,7 +170,7 @@ class VisionSide(ABC):
     ) -> list[VisionTokens]:
         with contextlib.ExitStack() as watching:
             inputs = watching.enter_context(self._projected()) if wants.hidden else []
-            seen = watching.enter_context(watch(self.model, self.encoder, wants.attention, wants.keys))
+            seen = watching.enter_context(watch(self.model, self._encoder(), wants.attention, wants.keys))
             output = self._see(joined)
         rows = torch.cat([item.reshape(-1, item.shape[-1]) for item in output.pooler_output])
         tiles = [self._tiles(p) for p in processed]
@@ -196,8 +200,8 @@ class VisionSide(ABC):
         hidden: Sequence[Tensor | None] = [None] * len(found)
         if wants.hidden:
             rows = torch.cat([part.reshape(-1, part.shape[-1]) for part in inputs])
-            # Some projectors are given tokens, others the patches that they make tokens of.
-            direct = len(rows) == sum(map(len, found))
+            # Some projectors are given the encoder's rows, others tokens that were made of them before.
+            direct = len(rows) != sum(n_rows)
             hidden = [
                 part if direct else per_token(part, of_image, len(tokens))
                 for part, of_image, tokens in zip(
