@@ -17,7 +17,7 @@ import pytest
 from pytest_vtc.case_keys import CaseKeys
 from pytest_vtc.cells import CaseFailed, Generation, Measurement
 from pytest_vtc.collection import CaseItem
-from pytest_vtc.datasets.base import DatasetError, ImageSource
+from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.in_flight import Company, InFlight, InFlightError, bury_dead, marker_name, prune
 from pytest_vtc.models.catalogue import ModelError, ModelLocation
@@ -261,15 +261,13 @@ class Bench:
         if rest := [*together, *(stock for stock in partners if stock not in alone)]:
             yield rest
 
-    def _upcoming(self, window: Sequence[int]) -> Iterator[ImageSource]:
-        """The images of the cases after a window, as far as it is worth while to look for them."""
+    def _upcoming(self, window: Sequence[int]) -> Iterator[Sample]:
+        """The samples of the cases after a window, as far as it is worth while to look for them."""
         orders = itertools.islice(self.schedule.upcoming(window), 4 * WINDOW_CASES)
-        return (source for order in orders for source in self.sweep.case(order).sample.images)
+        return (self.sweep.case(order).sample for order in orders)
 
-    def _run(
-        self, cases: Sequence[Case], keys: Mapping[int, str], upcoming: Iterable[ImageSource]
-    ) -> dict[int, Result]:
-        """Compute these cases together and store them. upcoming: images of the cases that follow."""
+    def _run(self, cases: Sequence[Case], keys: Mapping[int, str], upcoming: Iterable[Sample]) -> dict[int, Result]:
+        """Compute these cases together and store them. upcoming: samples of the cases that follow."""
         block = cases[0].block
         own = [keys[case.order] for case in cases]
         companies = {self._in_flight.company(key) for key in own}

@@ -10,7 +10,7 @@ from pytest_vtc.models.identity import ModelIdentity, identify
 from pytest_vtc.store import case_key
 from pytest_vtc.sweep import Block, Case, Sweep
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Part of every key: raised when the engine or a backend changes what a case can answer."""
 
 

@@ -13,7 +13,8 @@ from pytest_vtc.compression import CompressionError, Compressor
 from pytest_vtc.datasets.base import ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.discovery import SpecError, resolve
-from pytest_vtc.engine import Engine, Job, check_supported
+from pytest_vtc.engine import Engine, Job
+from pytest_vtc.image_compression import check_supported
 from pytest_vtc.models.loading import DType, Quantization, load_backend
 
 
@@ -68,7 +69,7 @@ class Pipeline:
         check_request(compressor, ratio)
         chosen = _one(compressor) if isinstance(compressor, str) else compressor
         if chosen is not None:
-            check_supported(chosen)
+            check_supported(chosen, self.backend)
         source: ImageSource = _Loaded(image) if isinstance(image, Image.Image) else ImageFile(Path(image))
         job = Job(Sample(id="image", images=(source,), prompt=prompt), chosen, ratio)
         (result,) = self.engine.run([job], max_new_tokens)

@@ -178,7 +178,7 @@ def _check_folder(settings: Settings) -> None:
 
 
 def _check_supported(compressors: dict[str, Any]) -> None:
-    from pytest_vtc.engine import check_supported  # imports torch: only when a sweep is really built
+    from pytest_vtc.image_compression import check_supported  # imports torch: only when a sweep is really built
 
     for compressor in compressors.values():
         check_supported(compressor)
