@@ -130,7 +130,14 @@ class Bench:
             raise CaseFailed(self._stopped)
         device = None if self._worker is None else self._worker.claim_device()
         try:
-            backend = load_backend(model, settings.dtype, settings.quantization, device)
+            backend = load_backend(
+                model,
+                settings.dtype,
+                settings.quantization,
+                device,
+                attention=settings.attention,
+                trust_remote_code=settings.trust_remote_code,
+            )
             mine = (sample for b in self.sweep.blocks if b.model == model for sample in self.schedule.samples(b))
             parity = check_parity(backend, usable_samples(backend, mine), batched=settings.batch_size != 1)
         except (ModelError, ParityError) as error:

@@ -54,13 +54,15 @@ def read_config(location: ModelLocation, trust_remote_code: bool = False) -> Any
     config = read_part(AutoConfig.from_pretrained, location, "config.json", trust_remote_code=trust_remote_code)
     if getattr(config, "vision_config", None) is None:
         raise ModelError(f"{location.source} is a {family!r} model without a vision part, not a vision-language model")
+    if reason := BACKENDS[family].refuse(config):
+        raise ModelError(f"{location.source} cannot be run: {reason}")
     return config
 
 
 def _unsupported(family: Any) -> str:
     supported = f"supported: {', '.join(sorted(BACKENDS))}"
     if not isinstance(family, str):
-        return f"is no checkpoint of transformers: its config.json names no model_type; {supported}"
+        return f"is no checkpoint of transformers: it has no config.json that names a model_type; {supported}"
     if family in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return (
             f"is a {family!r} model, of which there is no family here; {supported}. "

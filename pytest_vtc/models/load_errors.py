@@ -38,6 +38,8 @@ def explain(error: BaseException, source: str, part: str) -> str:
         return f"the Hub has no {source} (if it is private, log in with `hf auth login`); check the id at {page}"
     if found := _among(error, HFValidationError):
         return f"{source!r} is no id of the Hub: {_sentence(found)}"
+    if (found := _among(error, HfHubHTTPError)) and not isinstance(found, EntryNotFoundError):
+        return f"the Hub refuses {source} ({part}): {_sentence(found)}"
     if _among(error, LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError):
         if is_offline_mode():
             return (
@@ -57,11 +59,9 @@ def explain(error: BaseException, source: str, part: str) -> str:
         return f"memory ran out while {source} was loaded; {SMALLER}"
     if (found := _among(error, EntryNotFoundError)) or "does not appear to have" in str(error):
         return f"{source} has no {part}: {_sentence(found or error)}"
-    if found := _among(error, HfHubHTTPError):
-        return f"the Hub refuses {source} ({part}): {_sentence(found)}"
     return (
-        f"the {part} of {source} cannot be used ({type(error).__name__}: {_sentence(error)}); get it again from where the "
-        "checkpoint comes from"
+        f"the {part} of {source} cannot be used ({type(error).__name__}: {_sentence(error)}); get it again from "
+        "where the checkpoint comes from"
     )
 
 
