@@ -13,7 +13,7 @@ import torch
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from pytest_vtc.models.attention import Attention, check_attention
+from pytest_vtc.models.attention import Attention, attention_by_part, check_attention
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.catalogue import ModelError, ModelLocation, Quantization, locate
 from pytest_vtc.models.checkpoint import (
@@ -80,7 +80,7 @@ def load_backend(
     )
     options: dict[str, Any] = {
         "dtype": number_format,
-        "attn_implementation": attention,
+        "attn_implementation": attention_by_part(attention, config),
         "trust_remote_code": trust_remote_code,
     }
     if on_gpu or quantization:
@@ -113,7 +113,7 @@ def check_request(
 def count(location: ModelLocation, config: Any, attention: Attention, dtype: torch.dtype) -> Weights:
     """How many weights the model has. Raises ModelError if its class cannot run on `attention`."""
     try:
-        return count_weights(build_skeleton(config, attention, dtype))
+        return count_weights(build_skeleton(config, attention_by_part(attention, config), dtype))
     except (ValueError, ImportError, RuntimeError) as error:
         if "attention" in str(error).lower() and attention != "eager":
             raise ModelError(
