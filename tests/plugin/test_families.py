@@ -10,7 +10,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pytest_vtc.models.families import BACKENDS
 from pytest_vtc.report.json_report import SCHEMA
 from tests.families.checkpoints import NEEDS_TIMM, NEEDS_TORCHVISION, VARIANTS
 from tests.plugin.conftest import RunVtc
