@@ -20,8 +20,10 @@ from pytest_vtc.collection import CaseItem
 from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.in_flight import Company, InFlight, InFlightError, bury_dead, marker_name, prune
+from pytest_vtc.models.attention import attention_in_use
 from pytest_vtc.models.catalogue import ModelError, ModelLocation
 from pytest_vtc.models.loading import load_backend
+from pytest_vtc.models.precision import precision_in_use
 from pytest_vtc.parity import ParityError, check_parity, usable_samples
 from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
@@ -130,7 +132,14 @@ class Bench:
             raise CaseFailed(self._stopped)
         device = None if self._worker is None else self._worker.claim_device()
         try:
-            backend = load_backend(model, settings.dtype, settings.quantization, device)
+            backend = load_backend(
+                model,
+                settings.dtype,
+                settings.quantization,
+                device,
+                attention=settings.attention,
+                trust_remote_code=settings.trust_remote_code,
+            )
             mine = (sample for b in self.sweep.blocks if b.model == model for sample in self.schedule.samples(b))
             parity = check_parity(backend, usable_samples(backend, mine), batched=settings.batch_size != 1)
         except (ModelError, ParityError) as error:
@@ -141,7 +150,8 @@ class Bench:
         self.loaded[model.label] = {
             "parity": parity.to_dict(),
             "overridden": backend.overridden,
-            "dtype": str(backend.dtype).removeprefix("torch."),
+            **precision_in_use(backend.model),
+            "attention": attention_in_use(backend.model),
         }
         self._news = True
         return Engine(

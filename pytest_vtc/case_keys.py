@@ -21,7 +21,14 @@ class CaseKeys:
         self._sweep = sweep
         settings = sweep.settings
         self.identities: dict[str, ModelIdentity] = {
-            block.model.label: identify(block.model, settings.dtype, settings.quantization) for block in sweep.blocks
+            block.model.label: identify(
+                block.model,
+                settings.dtype,
+                settings.quantization,
+                attention=settings.attention,
+                trust_remote_code=settings.trust_remote_code,
+            )
+            for block in sweep.blocks
         }
         # Once, at the start: a file that is edited during the run is not what this run imported.
         self.source_hashes = {spec: source_hash(compressor) for spec, compressor in sweep.compressors.items()}

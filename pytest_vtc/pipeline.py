@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.discovery import SpecError, resolve
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.image_compression import check_supported
-from pytest_vtc.models.loading import DType, Quantization, load_backend
+from pytest_vtc.models.attention import Attention
+from pytest_vtc.models.catalogue import Quantization
+from pytest_vtc.models.loading import load_backend
+from pytest_vtc.models.precision import DType
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ class _Loaded:
 class Pipeline:
     """A model that answers questions about images with all of its vision tokens or with fewer.
 
-    Raises ModelError if the model cannot be loaded.
+    on_progress: told in a line how much is about to be loaded. Raises ModelError if the model cannot be loaded.
     """
 
     def __init__(
@@ -46,10 +50,20 @@ class Pipeline:
         *,
         dtype: DType = "auto",
         quantization: Quantization | None = None,
+        attention: Attention = "sdpa",
         positions: Positions | None = None,
         seed: int = 42,
+        trust_remote_code: bool = False,
+        on_progress: Callable[[str], None] | None = None,
     ) -> None:
-        self.backend = load_backend(model, dtype, quantization)
+        self.backend = load_backend(
+            model,
+            dtype,
+            quantization,
+            attention=attention,
+            trust_remote_code=trust_remote_code,
+            on_progress=on_progress,
+        )
         self.engine = Engine(self.backend, positions=positions, seed=seed)
 
     def __call__(
