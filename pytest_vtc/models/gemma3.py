@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.probe import Encoder
-from pytest_vtc.models.sequences import Tile, square
+from pytest_vtc.models.sequences import Tile, square, tokens_of_patches
 
 
 class Gemma3Backend(Backend):
@@ -29,6 +28,12 @@ class Gemma3Backend(Backend):
     }
     closing = ("<end_of_image>",)
 
+    @classmethod
+    def refuse(cls, config: Any) -> str | None:
+        if (tower := config.vision_config.model_type) != "siglip_vision_model":
+            return f"its vision tower is a {tower!r}; only SigLIP's is supported"
+        return None
+
     def _placeholder(self) -> str:
         return "<start_of_image>"
 
@@ -44,7 +49,4 @@ class Gemma3Backend(Backend):
 
     def _token_of_row(self, pixels: Any) -> Tensor:
         tiles, vision = self._tiles(pixels), self.model.config.vision_config
-        n_patches = vision.image_size // vision.patch_size  # along a side
-        line = torch.arange(n_patches) * tiles[0].columns // n_patches
-        of_tile = (line[:, None] * tiles[0].columns + line).flatten()
-        return torch.cat([of_tile + i * tiles[0].n_tokens for i in range(len(tiles))])
+        return tokens_of_patches(tiles, vision.image_size // vision.patch_size // tiles[0].columns)
