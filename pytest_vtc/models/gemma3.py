@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from PIL import Image
 from torch import Tensor
+from transformers import Gemma3Processor
 
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.probe import Encoder
@@ -16,7 +18,7 @@ class Gemma3Backend(Backend):
     """896 x 896 px in patches of 14 px, whatever the image; the projector averages 4 x 4 of them to one token.
 
     Pan and scan, which shows crops of long images beside the whole, is done if the checkpoint's image processor says
-    so; as published, they do not.
+    so. As published, none does; transformers' own processor, `Gemma3Processor`, wants it in every call besides.
     """
 
     model_type = "gemma3"
@@ -42,6 +44,12 @@ class Gemma3Backend(Backend):
         if not crops:
             return whole
         return f"Here is the original image {whole} and here are some crops to help you see better {' '.join(crops)}"
+
+    def _preprocess(self, images: Sequence[Image.Image], beside: bool) -> Any:  # noqa: ARG002
+        # What published image processors leave open, above all the measures of pan and scan, the processor fills in.
+        defaults: Mapping[str, Any] = Gemma3Processor.images_kwargs
+        left_open = {name: value for name, value in defaults.items() if getattr(self.image_processor, name) is None}
+        return self.image_processor(images=list(images), return_tensors="pt", **left_open)
 
     def _tiles(self, processed: Any) -> tuple[Tile, ...]:
         # The whole image, then its crops.
