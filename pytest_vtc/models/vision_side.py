@@ -49,7 +49,7 @@ class VisionSide(ABC):
     lacks: ClassVar[Mapping[str, str]] = {}
     """What of a compressor's context the family cannot give, and why."""
     casts_pixels: ClassVar[bool] = False
-    """The vision side takes float32 pixels at any precision, and computes with them before it rounds them to its own."""
+    """The vision side takes float32 pixels at any precision and computes with them before it rounds them itself."""
     counts_images: ClassVar[bool] = False
     """An image is encoded differently if its prompt shows others as well."""
 
