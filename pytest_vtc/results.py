@@ -20,7 +20,7 @@ class ModelInfo(TypedDict):
     """A model as it was loaded.
 
     source: Hub id, or name of a local folder; revision: commit, or hash of a local folder's files. positions: the
-    policy in force.
+    policy in force. random_weights: only the configuration is the source's; its answers mean nothing.
     """
 
     source: str
@@ -29,6 +29,7 @@ class ModelInfo(TypedDict):
     quantization: str | None
     device: str
     positions: str
+    random_weights: bool
 
 
 class DatasetInfo(TypedDict):

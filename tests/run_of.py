@@ -26,6 +26,7 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "quantization": None,
                 "device": "cpu",
                 "positions": "compact",
+                "random_weights": False,
             }
         },
         "datasets": dict.fromkeys(datasets or ("probes",), about),  # type: ignore[misc]

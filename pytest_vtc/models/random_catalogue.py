@@ -10,8 +10,6 @@ from pytest_vtc.datasets.base import nearest
 from pytest_vtc.models.catalogue import CATALOGUE, ModelError, ModelLocation
 from pytest_vtc.models.configurations import Description, descriptions
 
-MEANINGLESS = "random weights: answers mean nothing; for timing and plumbing only"
-
 _VALUES_VERSION = 1
 """Raised when other values are drawn, or the tokenizer comes out otherwise: stored answers are then those of before."""
 
