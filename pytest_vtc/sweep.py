@@ -136,9 +136,7 @@ def build_sweep(settings: Settings) -> Sweep:
     locations = locations or [locate(name) for name in settings.models or (TINY,)]
     labels = [location.label for location in locations]
     if repeated := {label for label in labels if labels.count(label) > 1}:
-        raise OptionError(
-            f"two models are called {repeated.pop()!r}; rename one folder, or leave one of the names out"
-        )
+        raise OptionError(f"two models are called {repeated.pop()!r}; rename one folder, or leave one of the names out")
     compressors = {c.spec: c for c in discovery.resolve(list(settings.compressors or discovery.known_compressors()))}
     _check_supported(compressors)
     variants = [(spec, ratio) for spec in compressors for ratio in settings.ratios]

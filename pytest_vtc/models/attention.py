@@ -38,6 +38,17 @@ def check_attention(attention: Attention, config: Any, dtype: torch.dtype) -> No
         )
 
 
+def attention_by_part(attention: Attention, config: Any) -> str | dict[str, str]:
+    """What `attn_implementation` is to be: of a model that can hear as well, for text and images alone.
+
+    The audio parts of transformers know fewer kernels, and a model would refuse to be built for the sake of a part that
+    is never run.
+    """
+    if getattr(config, "audio_config", None) is None:
+        return attention
+    return dict.fromkeys(("", "text_config", "vision_config"), attention)
+
+
 def sees_images_both_ways(config: Any) -> bool:
     """Whether the tokens of one image attend to later ones of the same image in the language model."""
     if config.model_type == "gemma3":

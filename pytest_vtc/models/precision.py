@@ -52,7 +52,7 @@ def resolve_dtype(dtype: DType, config: Any) -> torch.dtype:
     return own if torch.cuda.is_available() and isinstance(own, torch.dtype) else torch.float32
 
 
-def build_skeleton(config: Any, attention: str, dtype: torch.dtype) -> Any:
+def build_skeleton(config: Any, attention: str | dict[str, str], dtype: torch.dtype) -> Any:
     """The model without its weights (on the meta device), in a fraction of a second even for the largest.
 
     Raises what transformers raises where a class cannot run on `attention` or a package is missing.

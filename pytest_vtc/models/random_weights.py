@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 from pytest_vtc.models.catalogue import ModelError
 from pytest_vtc.models.configurations import Description
 from pytest_vtc.models.random_catalogue import RandomModel, locate_random
-from pytest_vtc.models.stand_ins import image_processor, stand_in_tokenizer
+from pytest_vtc.models.stand_ins import stand_in_processor, stand_in_tokenizer
 
 _SEED = 0
 _STD = 0.02
@@ -38,14 +38,9 @@ def random_parts(
     random = _parse(model) if isinstance(model, str) else model
     config = random_config(random)
     described = random.description
-    images = image_processor(described)  # before the weights: it may be what is missing
+    images = stand_in_processor(described)  # before the weights: it may be what is missing
     tokenizer = stand_in_tokenizer(described, config.get_text_config().vocab_size)
-    weights = random_weights(random, config, dtype or config.dtype, **options)
-    stop: Any = tokenizer.convert_tokens_to_ids(list(described.stop))
-    weights.generation_config = GenerationConfig(
-        do_sample=False, eos_token_id=stop, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
-    )
-    return weights, tokenizer, images
+    return random_weights(random, config, dtype=dtype or config.dtype, **options), tokenizer, images
 
 
 def _parse(text: str) -> RandomModel:
@@ -118,19 +113,30 @@ def _check_layers(random: RandomModel, kind: str, asked: int, there: int) -> Non
 # Weights
 
 
-def random_weights(random: RandomModel, config: Any, dtype: torch.dtype, **options: Any) -> Any:
-    """The model, in evaluation mode. Raises ModelError if the family needs a package that is missing."""
+def random_weights(random: RandomModel, config: Any, **options: Any) -> Any:
+    """The model of a configuration, in evaluation mode, set to answer greedily. options: of `from_pretrained`.
+
+    Raises ModelError if the family needs a package that is missing.
+    """
     family: Any = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
     devices = [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
     try:
         with torch.random.fork_rng(devices), _quiet():
             torch.manual_seed(_SEED)
             # Of an empty checkpoint every weight is missing, and is drawn where it is to lie.
-            model = family.from_pretrained(None, config=config, state_dict={}, dtype=dtype, **options)
+            model = family.from_pretrained(None, config=config, state_dict={}, **options)
             _vary(model)
     except ImportError as error:
         raise ModelError(f"{random.label} cannot be built: {' '.join(str(error).split())}") from error
+    model.generation_config = _greedy(random.description)
     return model.eval()
+
+
+def _greedy(described: Description) -> GenerationConfig:
+    ids: dict[str, int] = described.tokenizer["tokens"]
+    pad, bos = (ids.get(described.tokenizer.get(role, "")) for role in ("pad", "bos"))
+    stop: Any = [ids[token] for token in described.stop]
+    return GenerationConfig(do_sample=False, eos_token_id=stop, pad_token_id=pad, bos_token_id=bos)
 
 
 @torch.no_grad()

@@ -57,7 +57,7 @@ def _words(tokenizer: dict[str, Any]) -> Iterator[tuple[str, float]]:
     return ((piece, score) for piece, score in tokenizer["model"]["vocab"] if piece not in own)
 
 
-def image_processor(described: Description) -> Any:
+def stand_in_processor(described: Description) -> Any:
     """The family's own at the checkpoint's sizes. Raises ModelError if it needs a package that is missing."""
     with tempfile.TemporaryDirectory() as folder:
         # From a file, as a checkpoint's: which class that is, and which without torchvision, is decided there.
