@@ -101,8 +101,8 @@ class Compressor(ABC):
 
         Args:
             features: [N, D] float32, the image's vision tokens in raster order (left to right, top to bottom), tile
-                after tile. Rows that only end a line (LLaVA-NeXT's newlines) are not among them: such a row stays as
-                long as every token of its line does.
+                after tile. Rows that only end a line (LLaVA-NeXT's newlines) are not among them: such a row stays if
+                every token of its line does, and if no larger share of these rows is left than of the tokens.
             n_target: how many to keep, 1 <= n_target <= N.
             **ctx: always `grid` (rows, columns), `positions` [N, 2] long (row, column), `tiles` (the grid of each
                 tile; with several, `grid` is the smallest that holds them one below the other, and `positions` lie in

@@ -60,6 +60,11 @@ class Backend(VisionSide, TextSide):
         self.stop_ids: tuple[int, ...] = tuple(stops) if isinstance(stops, (list, tuple)) else (int(stops),)
         self.pad_id: int = self.stop_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.overridden = make_greedy(model.generation_config, self.pad_id)
+        unusable = (*self.stop_ids, tokenizer.unk_token_id)
+        if more := [i for i in tokenizer.convert_tokens_to_ids([*self.stops]) if i not in unusable]:
+            self.stop_ids += tuple(more)
+            self.overridden["eos_token_id"] = stops
+            model.generation_config.eos_token_id = [*self.stop_ids]
         self._exact_together = {}
 
     @classmethod

@@ -38,7 +38,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Batch:
-    """Left-padded rows. ids, mask, positions: [B, L] long; mask is 1 where there is a token."""
+    """Left-padded rows. ids, mask: [B, L] long; mask is 1 where there is a token. positions: [B, L] or [3, B, L]."""
 
     ids: Tensor
     mask: Tensor
@@ -49,13 +49,13 @@ class Batch:
         return self.ids.shape[1]
 
     def rows(self, chosen: Tensor) -> Batch:
-        return Batch(self.ids[chosen], self.mask[chosen], self.positions[chosen])
+        return Batch(self.ids[chosen], self.mask[chosen], self.positions[..., chosen, :])
 
     def followed_by(self, other: Batch) -> Batch:
         return Batch(
             torch.cat([self.ids, other.ids], dim=1),
             torch.cat([self.mask, other.mask], dim=1),
-            torch.cat([self.positions, other.positions], dim=1),
+            torch.cat([self.positions, other.positions], dim=-1),
         )
 
 
@@ -127,7 +127,8 @@ class GreedyLoop:
         present = list(range(n_rows))  # the row at each place of the batch
         logits = _forward(model, input_ids, cache, kwargs)
         while True:
-            tokens = logits_processor(input_ids, logits).argmax(dim=-1)
+            read = _without_padding(input_ids, kwargs.get("attention_mask")) if logits_processor else input_ids
+            tokens = logits_processor(read, logits).argmax(dim=-1)
             staying: list[int] = []
             for place, token in enumerate(tokens.tolist()):
                 row = present[place]
@@ -195,6 +196,14 @@ def _forward(model: Any, input_ids: Tensor, cache: DynamicCache, kwargs: dict[st
     )
     # A copy: a view would keep the logits of the whole prompt alive where the model gives them all.
     return model(**inputs, return_dict=True).logits[:, -1].to(torch.float32, copy=True)
+
+
+def _without_padding(input_ids: Tensor, mask: Tensor | None) -> Tensor:
+    """The first token of a row in place of its padding, which a repetition penalty would take for text of the row."""
+    if mask is None:
+        return input_ids
+    first = input_ids.gather(1, mask.argmax(dim=1, keepdim=True))
+    return torch.where(mask.bool(), input_ids, first)
 
 
 def make_greedy(config: Any, pad_id: int) -> dict[str, Any]:

@@ -42,12 +42,14 @@ class Encoder:
     layers: path below the tower to the list of layers, such as "encoder.layers" or "blocks".
     attention: the attribute of a layer that is its attention: "self_attn", "attn" or "attention".
     has_cls: row 0 of each image (or tile) is a class token.
+    windows: in some layers, rows see only those of their own window of the image.
     """
 
     tower: str
     layers: str = "encoder.layers"
     attention: str = "self_attn"
     has_cls: bool = False
+    windows: bool = False
 
 
 class Probe:

@@ -25,11 +25,13 @@ class Tile:
 
     newlines: rows that the model itself puts between the tokens, `rows`: one after each row of the grid, `end`: one
         after the last.
+    place: row and column of a crop among those of its image, from 0, where the prompt names them; else None.
     """
 
     rows: int
     columns: int
     newlines: Literal["none", "rows", "end"] = "none"
+    place: tuple[int, int] | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -221,7 +223,11 @@ def _arrange(tokens: VisionTokens, kept: Compressed | None, positions: Positions
 
 
 def _selection(tokens: VisionTokens, indices: Tensor) -> _Arranged:
-    """The tokens at `indices`, ascending, and each newline whose line is whole."""
+    """The tokens at `indices`, ascending, and newlines whose line is whole, from the first on.
+
+    Newlines have no larger share left than tokens have, so that no more than a ratio of all rows is kept: a selection
+    that leaves out the tiles without newlines would have more whole lines than that.
+    """
     if tokens.token_rows is None:
         rows = indices
     else:  # a newline stays with its line
@@ -229,7 +235,9 @@ def _selection(tokens: VisionTokens, indices: Tensor) -> _Arranged:
         chosen = torch.zeros(len(tokens), dtype=torch.bool)
         chosen[indices] = True
         stays = (token_of >= 0) & chosen[token_of.clamp(min=0)]
-        stays |= (line_of >= 0) & _whole_lines(tokens.tiles, chosen)[line_of.clamp(min=0)]
+        whole = _whole_lines(tokens.tiles, chosen)
+        whole &= whole.cumsum(0) <= len(indices) * len(whole) // len(tokens)
+        stays |= (line_of >= 0) & whole[line_of.clamp(min=0)]
         rows = stays.nonzero()[:, 0]
     deepstack = None if tokens.deepstack is None else tokens.deepstack[indices.to(tokens.deepstack.device)]
     return _Arranged(tokens.rows[rows.to(tokens.rows.device)], deepstack, list(_slots(tokens.tiles, rows.tolist())))
@@ -303,6 +311,20 @@ def _merged_deepstack(tokens: VisionTokens, kept: Compressed) -> Tensor | None:
             "Kept(features, positions) or Kept(features, positions, merge)"
         )
     return tokens.deepstack[kept.positions.to(tokens.deepstack.device)]
+
+
+def tokens_of_patches(tiles: Sequence[Tile], side: int) -> Tensor:
+    """For each patch of the encoder its token, where a token is made of side x side patches: [R] long.
+
+    Patches are counted tile by tile, each in raster order.
+    """
+    found: list[Tensor] = []
+    start = 0
+    for tile in tiles:
+        tokens = torch.arange(start, start + tile.n_tokens).reshape(tile.rows, tile.columns)
+        found.append(tokens.repeat_interleave(side, dim=0).repeat_interleave(side, dim=1).flatten())
+        start += tile.n_tokens
+    return torch.cat(found)
 
 
 def square(n_tokens: int) -> Tile:

@@ -26,6 +26,8 @@ class TextSide:
 
     closing: ClassVar[tuple[str, ...]] = ()
     """Tokens that end an image, right behind its last image token: they belong to it, not to the question."""
+    stops: ClassVar[tuple[str, ...]] = ()
+    """Tokens that end an answer and that checkpoints fail to name in their generation settings."""
     turn_marks: ClassVar[tuple[str, ...]] = ()
     """Text with which a next turn begins, where the end of a turn is not a token of its own."""
 

@@ -67,6 +67,10 @@ class VisionSide(ABC):
         """[R] long: for each row of the encoder (without class tokens) the token it goes into, -1 for none."""
         return torch.arange(sum(tile.n_tokens for tile in self._tiles(pixels)))
 
+    def _encoder(self) -> Encoder | None:
+        """`encoder`, where checkpoints of one family differ in it."""
+        return self.encoder
+
     def _preprocess(self, images: Sequence[Image.Image], beside: bool) -> Any:  # noqa: ARG002  see `counts_images`
         """The image processor's output for the images of one prompt."""
         return self.image_processor(images=list(images), return_tensors="pt")
@@ -166,7 +170,7 @@ class VisionSide(ABC):
     ) -> list[VisionTokens]:
         with contextlib.ExitStack() as watching:
             inputs = watching.enter_context(self._projected()) if wants.hidden else []
-            seen = watching.enter_context(watch(self.model, self.encoder, wants.attention, wants.keys))
+            seen = watching.enter_context(watch(self.model, self._encoder(), wants.attention, wants.keys))
             output = self._see(joined)
         rows = torch.cat([item.reshape(-1, item.shape[-1]) for item in output.pooler_output])
         tiles = [self._tiles(p) for p in processed]
@@ -180,7 +184,7 @@ class VisionSide(ABC):
         n_tokens = [sum(tile.n_tokens for tile in of_image) for of_image in tiles]
         of_layers = getattr(output, "deepstack_features", None)
         deepstack: Sequence[Tensor | None] = [None] * len(tiles)
-        if of_layers is not None:
+        if of_layers:
             deepstack = torch.cat([torch.cat([*layer]) for layer in of_layers], dim=1).split(n_tokens)
         found = [
             VisionTokens(of_image, of_tiles, deep)
@@ -196,8 +200,8 @@ class VisionSide(ABC):
         hidden: Sequence[Tensor | None] = [None] * len(found)
         if wants.hidden:
             rows = torch.cat([part.reshape(-1, part.shape[-1]) for part in inputs])
-            # Some projectors are given tokens, others the patches that they make tokens of.
-            direct = len(rows) == sum(map(len, found))
+            # Some projectors are given the encoder's rows, others tokens that were made of them before.
+            direct = len(rows) != sum(n_rows)
             hidden = [
                 part if direct else per_token(part, of_image, len(tokens))
                 for part, of_image, tokens in zip(
@@ -208,6 +212,8 @@ class VisionSide(ABC):
         keys: list[dict[int, Tensor]] = [{} for _ in found]
         for layer in wants.attention:
             received, cls = (seen.attention(layer).received, seen.attention(layer).cls)
+            if self.encoder is not None and self.encoder.windows:
+                received = received * _seen_from_its_window(seen.counts(layer), n_rows).to(received.device)
             by_image = received.split(n_rows, dim=1)
             cls_by_image = [None] * len(found) if cls is None else cls.split(n_rows, dim=1)
             for i, (of_image, tokens) in enumerate(zip(maps, found, strict=True)):
@@ -264,6 +270,15 @@ def per_token(values: Tensor, token_of_row: Tensor, n_tokens: int, dim: int = 0)
     shape = (-1, *[1] * (rows.ndim - 1))
     mean = padded[index.to(values.device)].float().sum(dim=1) / counts.clamp(min=1).reshape(shape).to(values.device)
     return mean.movedim(0, dim)
+
+
+def _seen_from_its_window(windows: Sequence[int], images: Sequence[int]) -> Tensor:
+    """[R]: of the rows of its image, the share that each row is seen from. windows, images: how many rows each has.
+
+    Makes the mean over the rows of a window one over those of the image, or rows in smaller windows would stand out.
+    """
+    of_window, of_image = (torch.tensor(sizes).repeat_interleave(torch.tensor(sizes)) for sizes in (windows, images))
+    return of_window / of_image
 
 
 def _equal(one: VisionTokens, other: VisionTokens) -> bool:

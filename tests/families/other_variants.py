@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import transformers as hf
@@ -67,12 +68,42 @@ def _qwen2_5_vl(ids: Ids) -> hf.Qwen2_5_VLConfig:
     )
 
 
-def _qwen3_vl(ids: Ids) -> hf.Qwen3VLConfig:
-    text = _qwen_text(ids, 5, {"mrope_section": [4, 2, 2], "mrope_interleaved": True})
-    return hf.Qwen3VLConfig(
-        text_config={**text, "head_dim": 16},
-        vision_config={**_QWEN_VISION, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1, 2]},
+def _qwen2_vl(ids: Ids) -> hf.Qwen2VLConfig:
+    return hf.Qwen2VLConfig(
+        text_config=_qwen_text(ids, 4, {"mrope_section": [2, 3, 3]}),
+        # hidden_size is that of the text here.
+        vision_config={
+            "depth": 4,
+            "embed_dim": 64,
+            "hidden_size": 64,
+            "num_heads": 4,
+            "mlp_ratio": 2,
+            "spatial_merge_size": 2,
+            **_QWEN_PATCHES,
+        },
         **_qwen_ids(ids),
+    )
+
+
+def _qwen3_text(ids: Ids) -> dict[str, Any]:
+    return {**_qwen_text(ids, 5, {"mrope_section": [4, 2, 2], "mrope_interleaved": True}), "head_dim": 16}
+
+
+_QWEN3_VISION: dict[str, Any] = {
+    **_QWEN_VISION,
+    "num_position_embeddings": 64,
+    "deepstack_visual_indexes": [0, 1, 2],
+}
+
+
+def _qwen3_vl(ids: Ids) -> hf.Qwen3VLConfig:
+    return hf.Qwen3VLConfig(text_config=_qwen3_text(ids), vision_config=_QWEN3_VISION, **_qwen_ids(ids))
+
+
+def _qwen3_vl_moe(ids: Ids) -> hf.Qwen3VLMoeConfig:
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+    return hf.Qwen3VLMoeConfig(
+        text_config={**_qwen3_text(ids), **experts}, vision_config=_QWEN3_VISION, **_qwen_ids(ids)
     )
 
 
@@ -137,7 +168,7 @@ def _splitting(processor: str, tile: int, longest: int) -> dict[str, Any]:
 
 
 def _smolvlm(ids: Ids) -> hf.SmolVLMConfig:
-    special = {
+    special: dict[str, Any] = {
         "bos_token_id": ids["<|im_start|>"],
         "eos_token_id": ids["<end_of_utterance>"],
         "pad_token_id": ids["<|im_end|>"],
@@ -154,7 +185,7 @@ def _smolvlm(ids: Ids) -> hf.SmolVLMConfig:
 
 
 def _idefics3(ids: Ids) -> hf.Idefics3Config:
-    special = {
+    special: dict[str, Any] = {
         "bos_token_id": ids["<|begin_of_text|>"],
         "eos_token_id": ids["<|end_of_text|>"],
         "pad_token_id": ids["<|finetune_right_pad_id|>"],
@@ -170,19 +201,22 @@ def _idefics3(ids: Ids) -> hf.Idefics3Config:
     )
 
 
-OTHER_VARIANTS: dict[str, Variant] = {
-    "qwen2_5_vl": Variant(
-        config=_qwen2_5_vl,
+def _qwen2(config: Callable[[Ids], Any], generation: dict[str, Any]) -> Variant:
+    return Variant(
+        config=config,
         tokens=_QWEN_TOKENS,
         roles=_QWEN_ROLES,
         stops=("<|im_end|>", "<|endoftext|>"),
         template=chat_templates.QWEN2_5_VL,
         # At most 48 tokens of 8 x 8 px
         preprocessor={**_QWEN_PREPROCESSOR, **CLIP_NORMALIZE, "min_pixels": 4 * 64, "max_pixels": 48 * 64},
-        generation={"do_sample": True, "temperature": 1e-6, "repetition_penalty": 1.05},
-    ),
-    "qwen3_vl": Variant(
-        config=_qwen3_vl,
+        generation={"do_sample": True, **generation},
+    )
+
+
+def _qwen3(config: Callable[[Ids], Any]) -> Variant:
+    return Variant(
+        config=config,
         tokens=_QWEN_TOKENS,
         roles=_QWEN_ROLES,
         stops=("<|im_end|>", "<|endoftext|>"),
@@ -193,7 +227,14 @@ OTHER_VARIANTS: dict[str, Variant] = {
             "size": {"shortest_edge": 4 * 64, "longest_edge": 48 * 64},
         },
         generation={"do_sample": True, "temperature": 0.7, "top_k": 20, "top_p": 0.8},
-    ),
+    )
+
+
+OTHER_VARIANTS: dict[str, Variant] = {
+    "qwen2_vl": _qwen2(_qwen2_vl, {"temperature": 0.01, "top_k": 1, "top_p": 0.001}),
+    "qwen2_5_vl": _qwen2(_qwen2_5_vl, {"temperature": 1e-6, "repetition_penalty": 1.05}),
+    "qwen3_vl": _qwen3(_qwen3_vl),
+    "qwen3_vl_moe": _qwen3(_qwen3_vl_moe),
     "internvl": Variant(
         config=_internvl,
         tokens=_INTERNVL_TOKENS,

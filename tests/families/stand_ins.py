@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 from unittest import mock
 
@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import BatchFeature
+from transformers import AutoModel, BatchFeature
 from transformers.image_utils import make_flat_list_of_images
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.gemma3n import modeling_gemma3n
 from transformers.models.gemma4.image_processing_pil_gemma4 import get_aspect_ratio_preserving_size
 
 
@@ -80,12 +79,12 @@ class ConvolutionTower(nn.Module):
 
 
 @contextlib.contextmanager
-def convolution_tower() -> Iterator[None]:
+def convolution_tower() -> Generator[None]:
     """Within it, a Gemma 3n model gets a ConvolutionTower where it would ask timm for a MobileNet."""
-    make = modeling_gemma3n.AutoModel.from_config
+    make = AutoModel.from_config
 
     def from_config(config: Any, **options: Any) -> Any:
         return ConvolutionTower(config) if config.model_type == "gemma3n_vision" else make(config, **options)
 
-    with mock.patch.object(modeling_gemma3n.AutoModel, "from_config", from_config):
+    with mock.patch.object(AutoModel, "from_config", from_config):
         yield

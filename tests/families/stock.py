@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -19,8 +19,10 @@ _PROCESSORS: dict[str, type[ProcessorMixin]] = {
     "gemma4_unified": hf.Gemma4UnifiedProcessor,
     "gemma3": hf.Gemma3Processor,
     "gemma3n": hf.Gemma3nProcessor,
+    "qwen2_vl": hf.Qwen2VLProcessor,
     "qwen2_5_vl": hf.Qwen2_5_VLProcessor,
     "qwen3_vl": hf.Qwen3VLProcessor,
+    "qwen3_vl_moe": hf.Qwen3VLProcessor,
     "internvl": hf.InternVLProcessor,
     "llava": hf.LlavaProcessor,
     "llava_next": hf.LlavaNextProcessor,
@@ -87,7 +89,7 @@ def make_processor(parts: Parts) -> Any:
 
 
 @contextlib.contextmanager
-def _only_text_and_images() -> Iterator[None]:
+def _only_text_and_images() -> Generator[None]:
     """Lets a processor be made without its other parts, which may need packages that are not here."""
     with (
         mock.patch.object(ProcessorMixin, "check_argument_for_proper_class"),

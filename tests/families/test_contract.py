@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.contract import FamilyContract
 from pytest_vtc.models.gemma4 import Gemma4Backend
-from tests.families.checkpoints import load_parts, make_checkpoint
+from tests.families.checkpoints import load_parts
 
 
 class OfVariant(FamilyContract):
@@ -21,8 +22,8 @@ class OfVariant(FamilyContract):
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def _folder(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
-        cls.folder = make_checkpoint(cls.variant, tmp_path_factory.mktemp(cls.variant))
+    def _folder(cls, checkpoint: Callable[[str], Path]) -> None:
+        cls.folder = checkpoint(cls.variant)
 
     @classmethod
     def load(cls, dtype: torch.dtype) -> Backend:
