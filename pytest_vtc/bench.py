@@ -20,8 +20,10 @@ from pytest_vtc.collection import CaseItem
 from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.in_flight import Company, InFlight, InFlightError, bury_dead, marker_name, prune
+from pytest_vtc.models.attention import attention_in_use
 from pytest_vtc.models.catalogue import ModelError, ModelLocation
 from pytest_vtc.models.loading import load_backend
+from pytest_vtc.models.precision import precision_in_use
 from pytest_vtc.parity import ParityError, check_parity, usable_samples
 from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
@@ -148,7 +150,8 @@ class Bench:
         self.loaded[model.label] = {
             "parity": parity.to_dict(),
             "overridden": backend.overridden,
-            "dtype": str(backend.dtype).removeprefix("torch."),
+            **precision_in_use(backend.model),
+            "attention": attention_in_use(backend.model),
         }
         self._news = True
         return Engine(

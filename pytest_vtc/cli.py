@@ -7,7 +7,7 @@ import itertools
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tabulate import tabulate
 from pytest_vtc.cells import MEANINGLESS
 from pytest_vtc.datasets.base import nearest
 from pytest_vtc.datasets.registry import data_home, known_datasets
-from pytest_vtc.models.catalogue import BITS, CANNOT, CATALOGUE, FAMILY_NAMES
+from pytest_vtc.models.catalogue import BITS, CATALOGUE, FAMILY_NAMES
 from pytest_vtc.models.random_catalogue import locate_random
 from pytest_vtc.options import DEFAULT_OUTPUT
 
@@ -112,6 +112,8 @@ def _list(options: argparse.Namespace) -> None:  # noqa: ARG001
 
 def _models() -> Iterator[str]:
     """The catalogue as one table, cut into families by headings that say what each cannot do."""
+    from pytest_vtc.models.families import BACKENDS
+
     cards = sorted(CATALOGUE.values(), key=lambda card: list(FAMILY_NAMES).index(card.model_type))
     rows = [
         [
@@ -129,7 +131,7 @@ def _models() -> Iterator[str]:
     title, rule, *body = (f"  {line}".rstrip() for line in lines)
     yield from ("Models", title, rule)
     for family, members in itertools.groupby(zip(cards, body, strict=True), key=lambda row: row[0].model_type):
-        cannot = ", ".join(CANNOT.get(family, ()))
+        cannot = ", ".join(BACKENDS[family].lacks)
         yield f"{FAMILY_NAMES[family]} ({family})" + (f"; cannot: {cannot}" if cannot else "")
         yield from (row for _, row in members)
     yield ""
@@ -137,21 +139,24 @@ def _models() -> Iterator[str]:
         "size: parameters. bf16, 8bit, 4bit: GB of weights. --vtc-quantization leaves the vision side, embeddings, the "
         "output layer and a mixture's experts as they are.",
         "vision tokens: what the language model gets of an image. gated: the Hub wants its terms accepted first.",
-        "cannot: what a compressor may need and does not get there. " + _reasons(),
         *(f"{card.name}: {card.note}." for card in cards if card.note),
-        "Any other checkpoint of these families works by Hub id or folder.",
+        "Any other checkpoint works by Hub id or folder if its config.json names one of these families (in parentheses)"
+        f"{''.join(f' or {family}' for family in BACKENDS if family not in FAMILY_NAMES)}.",
+        "cannot: what a compressor may need and does not get there:",
+        *_reasons({family: BACKENDS[family].lacks for family in FAMILY_NAMES}),
     ):
-        yield textwrap.fill(note, 98, subsequent_indent="  ")
+        yield textwrap.fill(note, 98, subsequent_indent="    ")
     yield ""
 
 
-def _reasons() -> str:
-    """Why families cannot do what they cannot, each reason once."""
-    needs: dict[str, list[str]] = {}
-    for of_family in CANNOT.values():
-        for need, reason in of_family.items():
-            needs.setdefault(reason, []).append(need)
-    return "; ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in needs.items()) + "."
+def _reasons(lacks: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What each family lacks and why, those of one reason together."""
+    families: dict[tuple[str, str], list[str]] = {}
+    for family, of_family in lacks.items():
+        for reason in dict.fromkeys(of_family.values()):
+            needs = ", ".join(need for need in of_family if of_family[need] == reason)
+            families.setdefault((needs, reason), []).append(family)
+    return [f"  {needs} ({', '.join(names)}): {reason}" for (needs, reason), names in families.items()]
 
 
 def _gigabytes(amount: float) -> str:

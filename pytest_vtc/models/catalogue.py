@@ -65,18 +65,6 @@ FAMILY_NAMES: Final[dict[str, str]] = {
     "video_llava": "Video-LLaVA",
 }
 
-_ONE_SIZE = {"encode": "its vision tower takes images of one size"}
-
-CANNOT: Final[dict[str, dict[str, str]]] = {
-    "gemma4_unified": dict.fromkeys(("attention", "keys"), "it has no vision encoder"),
-    "gemma3n": dict.fromkeys(("attention", "keys"), "its MobileNet tower has no attention") | _ONE_SIZE,
-    **dict.fromkeys(
-        ("gemma3", "internvl", "llava", "llava_next", "llava_onevision", "smolvlm", "idefics3", "video_llava"),
-        _ONE_SIZE,
-    ),
-}
-"""By model_type: what a compressor may need and this family cannot give (`encode`: the image at another token grid)."""
-
 NEEDS_PACKAGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "gemma4_unified": (("torchvision",), "transformers has its image processor for torchvision only"),
     "gemma3n": (("timm", "torchvision"), "its vision tower comes from timm"),

@@ -6,7 +6,7 @@ import copy
 import importlib.util
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import nn
@@ -152,25 +152,36 @@ def quantization_warning(label: str, weights: Weights, quantization: Quantizatio
     )
 
 
-def precision_in_use(model: Any) -> dict[str, Any]:
-    """Number formats of a loaded model, as plain data, read from its layers.
+class Precision(TypedDict):
+    """Number formats of a loaded model.
 
     dtype: of what is not quantised. quantization: method and format, or None. kept: the parts in which quantisation
     left every linear layer as it was; empty where nothing is quantised.
     """
-    config: Any = getattr(model.config, "quantization_config", None)
-    found: dict[str, Any] = {"dtype": str(model.dtype).removeprefix("torch."), "quantization": None, "kept": []}
-    if config is None:
-        return found
-    settings: dict[str, Any] = config if isinstance(config, dict) else config.to_dict()
+
+    dtype: str
+    quantization: str | None
+    kept: list[str]
+
+
+def precision_in_use(model: Any) -> Precision:
+    """Number formats, read from the layers of a loaded model, whoever quantised it."""
+    dtype = str(model.dtype).removeprefix("torch.")
     method = quantized_already(model.config)
-    detail = settings.get("bnb_4bit_quant_type") if settings.get("load_in_4bit") else None
-    detail = "int8" if settings.get("load_in_8bit") else detail
+    if method is None:
+        return Precision(dtype=dtype, quantization=None, kept=[])
+    config: Any = model.config.quantization_config
+    settings: dict[str, Any] = config if isinstance(config, dict) else config.to_dict()
+    detail = "int8" if settings.get("load_in_8bit") else None
+    if settings.get("load_in_4bit"):
+        detail = str(settings.get("bnb_4bit_quant_type"))
     plain: dict[str, bool] = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             part = ".".join(name.split(".")[: 2 if name.startswith("model.") else 1])
             plain[part] = plain.get(part, True) and type(module) is nn.Linear
-    found["quantization"] = " ".join(part for part in (method, detail) if part)
-    found["kept"] = sorted(part for part, kept in plain.items() if kept)
-    return found
+    return Precision(
+        dtype=dtype,
+        quantization=" ".join(part for part in (method, detail) if part),
+        kept=sorted(part for part, kept in plain.items() if kept),
+    )
