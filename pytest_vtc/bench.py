@@ -20,9 +20,11 @@ from pytest_vtc.collection import CaseItem
 from pytest_vtc.datasets.base import DatasetError, ImageSource
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.in_flight import Company, InFlight, InFlightError, bury_dead, marker_name, prune
+from pytest_vtc.models.backend import PromptError
 from pytest_vtc.models.catalogue import ModelError, ModelLocation
 from pytest_vtc.models.loading import load_backend
 from pytest_vtc.parity import ParityError, check_parity, usable_samples
+from pytest_vtc.prompt_lengths import check_prompts
 from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
 from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES, Schedule
@@ -131,9 +133,13 @@ class Bench:
         device = None if self._worker is None else self._worker.claim_device()
         try:
             backend = load_backend(model, settings.dtype, settings.quantization, device)
-            mine = (sample for b in self.sweep.blocks if b.model == model for sample in self.schedule.samples(b))
-            parity = check_parity(backend, usable_samples(backend, mine), batched=settings.batch_size != 1)
-        except (ModelError, ParityError) as error:
+            mine = [block for block in self.sweep.blocks if block.model == model]
+            for block in mine:
+                longest = 1 if settings.answers == "letters" else block.max_new_tokens
+                check_prompts(backend, block.data.name, self.schedule.samples(block), longest)
+            first = itertools.chain.from_iterable(map(self.schedule.one_of_each_image, mine))
+            parity = check_parity(backend, usable_samples(backend, first), batched=settings.batch_size != 1)
+        except (ModelError, PromptError, ParityError) as error:
             self._stop(str(error))
         except (RuntimeError, AssertionError) as error:
             # Kernels that this machine or this quantisation lacks show at the first forward pass.

@@ -370,7 +370,12 @@ class Backend(ABC):
         """The text of an output as a person would read it."""
         return self.tokenizer.decode(self._visible(output.token_ids), skip_special_tokens=True).strip()
 
+    @cached_property
+    def context_length(self) -> int | None:
+        """Tokens that prompt, images and answer may have together; None if the checkpoint names no limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
     def _check_length(self, length: int) -> None:
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        limit = self.context_length
         if limit is not None and length > limit:
             raise PromptError(f"prompt and answer need {length} tokens, the model's context has {limit}")
