@@ -16,9 +16,10 @@ import pytest
 
 from pytest_vtc.case_keys import CaseKeys
 from pytest_vtc.cells import CaseFailed, Generation, Measurement
-from pytest_vtc.collection import CaseItem
+from pytest_vtc.collection import CaseItem, SkippedCellItem
 from pytest_vtc.datasets.base import DatasetError, ImageSource
 from pytest_vtc.engine import Engine, Job
+from pytest_vtc.gates import is_gated
 from pytest_vtc.in_flight import Company, InFlight, InFlightError, bury_dead, marker_name, prune
 from pytest_vtc.models.backend import PromptError
 from pytest_vtc.models.catalogue import ModelError, ModelLocation
@@ -183,10 +184,13 @@ class Bench:
         """Plain data on the run that reports do not carry: cells in order, cases expected, the run's manifest."""
         # Distinct cases: two test functions in a suite measure the same ones.
         expected = self.schedule.expected()
-        gated = {cell.id for gate in self.sweep.gates for cell in self.sweep.cells if gate.matches(cell)}
-        cells = [cell for cell in self.sweep.cells if cell.id in expected or cell.id in gated]
+        sweep = self.sweep
+        cells = [cell for cell in sweep.cells if cell.id in expected or is_gated(cell, sweep.gates)]
+        seen = {item.skipped for item in self.session.items if isinstance(item, SkippedCellItem)}
+        skipped = [item for item in sweep.skipped if item in seen or is_gated(item.cell, sweep.gates)]
         return {
             "cells": [cell.to_dict() for cell in cells],
+            "skipped": [item.to_dict() for item in skipped],
             "expected": expected,
             "samples": {cell.id: len(block.data.samples) for block in self.sweep.blocks for cell in block.cells},
             "gates": [str(gate) for gate in self.sweep.gates],

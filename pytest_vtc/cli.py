@@ -136,9 +136,13 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from pytest_vtc.pipeline import Pipeline, check_request
+    from pytest_vtc.models.catalogue import locate
+    from pytest_vtc.models.families import backend_class
+    from pytest_vtc.pipeline import Pipeline, check_family, choose
 
-    check_request(options.compressor, options.ratio)  # before the model is loaded
+    compressor = choose(options.compressor, options.ratio)
+    if compressor is not None:  # before the model is loaded
+        check_family(compressor, backend_class(locate(options.model)), options.model)
     pipeline = Pipeline(
         options.model,
         dtype=options.dtype,
@@ -149,7 +153,7 @@ def _run(options: argparse.Namespace) -> None:
     result = pipeline(
         options.image,
         options.prompt,
-        compressor=options.compressor,
+        compressor=compressor,
         ratio=options.ratio,
         max_new_tokens=options.max_new_tokens,
     )

@@ -14,6 +14,8 @@ from pytest_vtc.datasets.base import ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.discovery import SpecError, resolve
 from pytest_vtc.engine import Engine, Job, check_supported
+from pytest_vtc.models.backend import Backend
+from pytest_vtc.models.families import unsupported
 from pytest_vtc.models.loading import DType, Quantization, load_backend
 
 
@@ -48,6 +50,7 @@ class Pipeline:
         positions: Positions | None = None,
         seed: int = 42,
     ) -> None:
+        self.name = model
         self.backend = load_backend(model, dtype, quantization)
         self.engine = Engine(self.backend, positions=positions, seed=seed)
 
@@ -63,12 +66,12 @@ class Pipeline:
         """Answer one prompt about one image; `.answer` is the text, `.n_tokens` and `.n_kept` the vision tokens.
 
         compressor: an instance or a spec such as "divprune" or "./mine.py"; None is the unmodified model.
-        Raises CaseFailed (unreadable image, compressor that breaks its contract), SpecError, CompressionError.
+        Raises CaseFailed (unreadable image, compressor that breaks its contract), SpecError, CompressionError (one that
+        this model cannot run among other things).
         """
-        check_request(compressor, ratio)
-        chosen = _one(compressor) if isinstance(compressor, str) else compressor
+        chosen = choose(compressor, ratio)
         if chosen is not None:
-            check_supported(chosen)
+            check_family(chosen, type(self.backend), self.name)
         source: ImageSource = _Loaded(image) if isinstance(image, Image.Image) else ImageFile(Path(image))
         job = Job(Sample(id="image", images=(source,), prompt=prompt), chosen, ratio)
         (result,) = self.engine.run([job], max_new_tokens)
@@ -84,9 +87,19 @@ def _one(spec: str) -> Compressor:
     return found[0]
 
 
-def check_request(compressor: Compressor | str | None, ratio: float) -> None:
-    """Raise CompressionError if compressor and ratio do not go together."""
+def check_family(compressor: Compressor, family: type[Backend], model: str) -> None:
+    """Raise CompressionError if a family of models cannot give a compressor what it needs."""
+    if (reason := unsupported(compressor, family)) is not None:
+        raise CompressionError(f"{compressor.spec} cannot be run on {model}: {reason}")
+
+
+def choose(compressor: Compressor | str | None, ratio: float) -> Compressor | None:
+    """The compressor that was asked for. Raises SpecError, or CompressionError if it does not go with the ratio."""
     if not 0 < ratio <= 1:
         raise CompressionError(f"ratio {ratio:g} is outside (0, 1]; 0.25 keeps a quarter of the vision tokens")
     if ratio < 1 and compressor is None:
         raise CompressionError("a ratio says how many tokens to keep, a compressor which: name one, such as divprune")
+    chosen = _one(compressor) if isinstance(compressor, str) else compressor
+    if chosen is not None:
+        check_supported(chosen)
+    return chosen

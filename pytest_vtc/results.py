@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from pytest_vtc.cells import CaseError, Cell, Measurement
+from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.sample_tables import Column, SampleTable, sample_tables
 from pytest_vtc.statistics import Interval, paired_difference, proportion_interval
 
@@ -20,7 +20,8 @@ class ModelInfo(TypedDict):
     """A model as it was loaded.
 
     source: Hub id, or name of a local folder; revision: commit, or hash of a local folder's files. positions: the
-    policy in force.
+    policy in force. sliding_window: slots that the shortest-sighted layer sees; None if all see all of them.
+    unsupported: spec -> reason, of the run's compressors that the model cannot give what they need.
     """
 
     source: str
@@ -29,6 +30,8 @@ class ModelInfo(TypedDict):
     quantization: str | None
     device: str
     positions: str
+    sliding_window: int | None
+    unsupported: dict[str, str]
 
 
 class DatasetInfo(TypedDict):
@@ -126,6 +129,7 @@ class Results:
 
     cells: in report order, the stock cell of each model and dataset before its others.
     expected: cell id -> number of its selected cases; for a stock cell also those that came along as partners.
+    skipped: selected cells that their models cannot run; they are not among the cells.
     measurements: at most one per case, in any order. errors: at most one per case that has no measurement.
     gates: the gates as they were asked for. interrupted: the run ended before its last case.
     sample_order: dataset -> sample ids in run order; samples not named there follow in the order of `measurements`,
@@ -138,6 +142,7 @@ class Results:
     measurements: Sequence[Measurement]
     errors: Sequence[CaseError] = ()
     gates: tuple[str, ...] = ()
+    skipped: tuple[SkippedCell, ...] = ()
     interrupted: bool = False
     sample_order: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
@@ -166,6 +171,7 @@ class CellSummary:
     """One row of the table.
 
     n_errors: cases that failed; they are among the missing.
+    n_beyond_window: cases whose uncompressed sequence is longer than the model's sliding window.
     scored: False where the dataset has no answers. n_scored: measured cases whose sample has an answer.
     accuracy: mean score over them, 0 to 1; None if there are none.
     delta_pp: accuracy minus stock's in percentage points, over the n_paired samples measured in both; None for stock.
@@ -180,6 +186,7 @@ class CellSummary:
     n_empty: int
     n_unparsed: int
     n_truncated: int
+    n_beyond_window: int
     scored: bool
     n_scored: int
     accuracy: Interval | None
@@ -291,6 +298,7 @@ def _summary(
         n_empty=sum(m.empty for m in found),
         n_unparsed=sum(m.unparsed for m in found),
         n_truncated=sum(m.generation.truncated for m in found),
+        n_beyond_window=sum(m.generation.beyond_window for m in found),
         scored=table.scored,
         n_scored=len(rows),
         accuracy=accuracy,

@@ -31,6 +31,10 @@ def describe_run(bench: Bench) -> Manifest:
             "quantization": identity.quantization,
             "device": identity.device,
             "positions": settings.positions or identity.default_positions,
+            "sliding_window": identity.sliding_window,
+            "unsupported": {
+                str(item.cell.compressor): item.reason for item in sweep.skipped if item.cell.model == label
+            },
         }
         for label, identity in bench.keys.identities.items()
     }

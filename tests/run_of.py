@@ -26,6 +26,8 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "quantization": None,
                 "device": "cpu",
                 "positions": "compact",
+                "sliding_window": 512,
+                "unsupported": {},
             }
         },
         "datasets": dict.fromkeys(datasets or ("probes",), about),  # type: ignore[misc]
@@ -89,6 +91,7 @@ def measured(
             n_generated=2,
             positions=flags.get("positions", "compact"),
             truncated=flags.get("truncated", False),
+            beyond_window=flags.get("beyond_window", False),
             seconds=flags.get("seconds", 0.25),
         ),
         score=score,

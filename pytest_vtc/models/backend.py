@@ -54,6 +54,8 @@ class Backend(ABC):
     token_type_key: ClassVar[str | None] = None
     """Name of the model input that marks image positions, if it has one."""
     default_positions: ClassVar[Positions] = "compact"
+    lacks: ClassVar[Mapping[str, str]] = {}
+    """What of a compressor's context (`compression.CONTEXT_NAMES`) this family cannot give, and in a phrase why."""
 
     def __init__(self, model: Any, tokenizer: Any, image_processor: Any) -> None:
         self.model, self.tokenizer, self.image_processor = model, tokenizer, image_processor
@@ -252,11 +254,7 @@ class Backend(ABC):
     @cached_property
     def sliding_window(self) -> int | None:
         """Slots of the key-value cache that the shortest-sighted layer sees; None if all see all of them."""
-        config = self.model.config.get_text_config()
-        kinds = getattr(config, "layer_types", None)
-        if kinds is not None and "sliding_attention" not in kinds:
-            return None
-        return getattr(config, "sliding_window", None)
+        return shortest_window(self.model.config)
 
     @torch.inference_mode()
     def prefill(self, prefixes: Sequence[Prefix], lead: Prefilled | None = None) -> Prefilled:
@@ -379,3 +377,12 @@ class Backend(ABC):
         limit = self.context_length
         if limit is not None and length > limit:
             raise PromptError(f"prompt and answer need {length} tokens, the model's context has {limit}")
+
+
+def shortest_window(config: Any) -> int | None:
+    """`Backend.sliding_window` of a checkpoint, by its configuration."""
+    text = config.get_text_config()
+    kinds = getattr(text, "layer_types", None)
+    if kinds is not None and "sliding_attention" not in kinds:
+        return None
+    return getattr(text, "sliding_window", None)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from pytest_vtc.cells import Positions
+from pytest_vtc.models.backend import shortest_window
 from pytest_vtc.models.catalogue import ModelLocation
 from pytest_vtc.models.loading import BACKENDS, load_config
 
@@ -32,6 +33,7 @@ class ModelIdentity:
     device: str
     libraries: dict[str, str]
     default_positions: Positions
+    sliding_window: int | None
 
     def key_parts(self) -> dict[str, Any]:
         """Everything that can change an answer. The place of a local folder cannot."""
@@ -54,6 +56,7 @@ def identify(location: ModelLocation, dtype: str, quantization: str | None) -> M
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         libraries={name: importlib.metadata.version(name) for name in _libraries(quantization)},
         default_positions=BACKENDS[family].default_positions,
+        sliding_window=shortest_window(config),
     )
 
 

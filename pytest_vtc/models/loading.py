@@ -11,12 +11,10 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextTo
 
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.catalogue import ModelError, ModelLocation, locate
-from pytest_vtc.models.gemma4 import Gemma4Backend
+from pytest_vtc.models.families import BACKENDS as BACKENDS
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Quantization = Literal["8bit", "4bit"]
-
-BACKENDS: dict[str, type[Backend]] = {cls.model_type: cls for cls in (Gemma4Backend,)}
 
 # The vision side and the output layer stay in the model's dtype: quantising them changes the features themselves.
 # (Patterns are matched from the start of a module's full name.)
