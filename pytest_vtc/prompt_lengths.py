@@ -27,7 +27,7 @@ def check_prompts(backend: Backend, dataset: str, samples: Iterable[Sample], max
     for sample in samples:
         n_images = len(sample.images)
         if n_images not in bare:
-            bare[n_images] = len(backend.prompt_ids("", n_images))
+            bare[n_images] = _length(backend, "", n_images)
         # A token stands for a byte at least, so that as a rule no prompt has to be tokenised.
         n_bytes = len(sample.prompt.encode(errors="surrogatepass"))
         if bare[n_images] + n_bytes + max_new_tokens > context:
@@ -35,7 +35,7 @@ def check_prompts(backend: Backend, dataset: str, samples: Iterable[Sample], max
     lengths = {
         sample.id: length
         for _, sample in heapq.nlargest(_MOST_TOKENISED, candidates, key=lambda candidate: candidate[0])
-        if (length := _length(backend, sample) + max_new_tokens) > context
+        if (length := _length(backend, sample.prompt, len(sample.images)) + max_new_tokens) > context
     }
     if not lengths:
         return
@@ -49,8 +49,8 @@ def check_prompts(backend: Backend, dataset: str, samples: Iterable[Sample], max
     )
 
 
-def _length(backend: Backend, sample: Sample) -> int:
+def _length(backend: Backend, text: str, n_images: int) -> int:
     try:
-        return len(backend.prompt_ids(sample.prompt, len(sample.images)))
+        return len(backend.prompt_ids(text, n_images))
     except (PromptError, ValueError, TypeError):
-        return 0  # what is wrong with this prompt its own cases say
+        return 0  # what else is wrong with such a prompt its own cases say

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 import pytest
 
 from pytest_vtc.cli import main
+from pytest_vtc.models.catalogue import CATALOGUE, ModelLocation
 from pytest_vtc.models.gemma4 import Gemma4Backend
 from pytest_vtc.report.json_report import SCHEMA, comparable
 from tests.plugin.conftest import RunVtc, n_measured
@@ -213,6 +215,45 @@ def test_two_test_functions_list_a_cell_once(pytester: pytest.Pytester, run_vtc:
 def test_a_gate_on_a_skipped_cell_lists_it_though_it_was_not_selected(run_vtc: RunVtc, results: Any) -> None:
     run_vtc(WITH_ONE, "-k", "divprune", *GATES)
     assert [cell["id"] for cell in results()["skipped"]] == [NOT_RUN]
+
+
+# Several models
+
+
+def test_a_cell_is_skipped_on_the_models_that_cannot_run_it_alone(
+    pytester: pytest.Pytester, run_vtc: RunVtc, monkeypatch: pytest.MonkeyPatch, results: Any
+) -> None:
+    class Limited(Gemma4Backend):
+        lacks: ClassVar[dict[str, str]] = {"encode": REASON}
+
+    def family(location: ModelLocation) -> type[Gemma4Backend]:
+        return Limited if location.label == "limited" else Gemma4Backend
+
+    monkeypatch.setattr(Gemma4Backend, "lacks", {})
+    monkeypatch.setattr("pytest_vtc.models.families.backend_class", family)
+    shutil.copytree(CATALOGUE["tiny-gemma4"].location, pytester.path / "limited")
+    models = (
+        "--vtc-model=limited,tiny-gemma4",
+        "--vtc-compressors=downsample",
+        "--vtc-gate=downsample@0.5: max_drop=100",
+    )
+    result = run_vtc(*models, "--vtc-output=whole")
+    assert (result.ret, n_measured(result)) == (0, 4 * 3)
+    document = results("whole")
+    assert [cell["id"] for cell in document["cells"]] == [
+        "limited/probes/stock",
+        "tiny-gemma4/probes/stock",
+        "tiny-gemma4/probes/downsample@0.5",
+    ]
+    assert [cell["id"] for cell in document["skipped"]] == ["limited/probes/downsample@0.5"]
+    assert {v["cell"]: v["outcome"] for v in document["gates"]["verdicts"]} == {
+        "limited/probes/downsample@0.5": "not decided",
+        "tiny-gemma4/probes/downsample@0.5": "pass",
+    }
+    for i in (1, 2):
+        run_vtc(*models, f"--vtc-shard={i}/2", f"--vtc-output=s{i}")
+    assert main(["merge", "s1", "s2", "--output=merged"]) == 0
+    assert comparable(results("merged")) == comparable(document)
 
 
 # Shards and workers
