@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pytest_vtc.compression import Compressor, Kept, largest_grid
+from pytest_vtc.compression import Compressor, Kept, Tiles, largest_grid
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,13 @@ class Downsample(Compressor):
     reference: ClassVar[str] = "baseline"
     needs: ClassVar[frozenset[str]] = frozenset({"encode"})
     exact: ClassVar[bool] = False
+    tiles: ClassVar[Tiles] = "apart"
 
     def compress(self, features: Tensor, n_target: int, *, grid: tuple[int, int], encode: Any, **_ctx: Any) -> Kept:
         coarse = largest_grid(*grid, n_target)
         raster = torch.arange(float(len(features))).reshape(1, 1, *grid)
         centres = functional.interpolate(raster, size=coarse, mode="nearest-exact")
-        rows = features if coarse == tuple(grid) else encode(*coarse)
-        return Kept(rows, centres.flatten().long())
+        positions = centres.flatten().long()
+        if coarse == tuple(grid):
+            return Kept(features, positions, lambda rows: rows)
+        return replace(encode(*coarse), positions=positions)

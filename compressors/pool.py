@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pytest_vtc.compression import Compressor, Kept, largest_grid
+from pytest_vtc.compression import Compressor, Kept, Tiles, largest_grid
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,16 @@ class Pool(Compressor):
     description: ClassVar[str] = "average pooling of the grid to the largest one that fits"
     reference: ClassVar[str] = "baseline"
     exact: ClassVar[bool] = False
+    tiles: ClassVar[Tiles] = "apart"
 
     def compress(self, features: Tensor, n_target: int, *, grid: tuple[int, int], **_ctx: Any) -> Kept:
         coarse = largest_grid(*grid, n_target)
-        # [1, D, rows, columns] with the channels last in memory, as they are: pooling then copies nothing first.
-        cells = functional.adaptive_avg_pool2d(features.reshape(1, *grid, -1).permute(0, 3, 1, 2), coarse)
+
+        def pooled(rows: Tensor) -> Tensor:
+            # [1, D, rows, columns] with the channels last in memory, as they are: pooling then copies nothing first.
+            cells = functional.adaptive_avg_pool2d(rows.reshape(1, *grid, -1).permute(0, 3, 1, 2), coarse)
+            return cells[0].flatten(1).T
+
         raster = torch.arange(float(len(features))).reshape(1, 1, *grid)
         centres = functional.interpolate(raster, size=coarse, mode="nearest-exact")
-        return Kept(cells[0].flatten(1).T, centres.flatten().long())
+        return Kept(pooled(features), centres.flatten().long(), pooled)

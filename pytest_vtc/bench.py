@@ -17,13 +17,15 @@ import pytest
 from pytest_vtc.case_keys import CaseKeys
 from pytest_vtc.cells import CaseFailed, Generation, Measurement
 from pytest_vtc.collection import CaseItem, SkippedCellItem
-from pytest_vtc.datasets.base import DatasetError, ImageSource
+from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.gates import is_gated
 from pytest_vtc.in_flight import Company, InFlight, InFlightError, bury_dead, marker_name, prune
+from pytest_vtc.models.attention import attention_in_use
 from pytest_vtc.models.backend import PromptError
 from pytest_vtc.models.catalogue import ModelError, ModelLocation
 from pytest_vtc.models.loading import load_backend
+from pytest_vtc.models.precision import precision_in_use
 from pytest_vtc.parity import ParityError, check_parity, usable_samples
 from pytest_vtc.prompt_lengths import check_prompts
 from pytest_vtc.results import LoadedModel
@@ -133,7 +135,14 @@ class Bench:
             raise CaseFailed(self._stopped)
         device = None if self._worker is None else self._worker.claim_device()
         try:
-            backend = load_backend(model, settings.dtype, settings.quantization, device)
+            backend = load_backend(
+                model,
+                settings.dtype,
+                settings.quantization,
+                device,
+                attention=settings.attention,
+                trust_remote_code=settings.trust_remote_code,
+            )
             mine = [block for block in self.sweep.blocks if block.model == model]
             for block in mine:
                 longest = 1 if settings.answers == "letters" else block.max_new_tokens
@@ -148,7 +157,8 @@ class Bench:
         self.loaded[model.label] = {
             "parity": parity.to_dict(),
             "overridden": backend.overridden,
-            "dtype": str(backend.dtype).removeprefix("torch."),
+            **precision_in_use(backend.model),
+            "attention": attention_in_use(backend.model),
         }
         self._news = True
         return Engine(
@@ -271,15 +281,13 @@ class Bench:
         if rest := [*together, *(stock for stock in partners if stock not in alone)]:
             yield rest
 
-    def _upcoming(self, window: Sequence[int]) -> Iterator[ImageSource]:
-        """The images of the cases after a window, as far as it is worth while to look for them."""
+    def _upcoming(self, window: Sequence[int]) -> Iterator[Sample]:
+        """The samples of the cases after a window, as far as it is worth while to look for them."""
         orders = itertools.islice(self.schedule.upcoming(window), 4 * WINDOW_CASES)
-        return (source for order in orders for source in self.sweep.case(order).sample.images)
+        return (self.sweep.case(order).sample for order in orders)
 
-    def _run(
-        self, cases: Sequence[Case], keys: Mapping[int, str], upcoming: Iterable[ImageSource]
-    ) -> dict[int, Result]:
-        """Compute these cases together and store them. upcoming: images of the cases that follow."""
+    def _run(self, cases: Sequence[Case], keys: Mapping[int, str], upcoming: Iterable[Sample]) -> dict[int, Result]:
+        """Compute these cases together and store them. upcoming: samples of the cases that follow."""
         block = cases[0].block
         own = [keys[case.order] for case in cases]
         companies = {self._in_flight.company(key) for key in own}

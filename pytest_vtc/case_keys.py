@@ -10,7 +10,7 @@ from pytest_vtc.models.identity import ModelIdentity, identify
 from pytest_vtc.store import case_key
 from pytest_vtc.sweep import Block, Case, Sweep
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Part of every key: raised when the engine or a backend changes what a case can answer."""
 
 
@@ -21,7 +21,14 @@ class CaseKeys:
         self._sweep = sweep
         settings = sweep.settings
         self.identities: dict[str, ModelIdentity] = {
-            block.model.label: identify(block.model, settings.dtype, settings.quantization) for block in sweep.blocks
+            block.model.label: identify(
+                block.model,
+                settings.dtype,
+                settings.quantization,
+                attention=settings.attention,
+                trust_remote_code=settings.trust_remote_code,
+            )
+            for block in sweep.blocks
         }
         # Once, at the start: a file that is edited during the run is not what this run imported.
         self.source_hashes = {spec: source_hash(compressor) for spec, compressor in sweep.compressors.items()}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from tabulate import tabulate
 
 from pytest_vtc.datasets.base import nearest
 from pytest_vtc.datasets.registry import data_home, known_datasets
-from pytest_vtc.models.catalogue import CATALOGUE
+from pytest_vtc.models.catalogue import BITS, CATALOGUE, FAMILY_NAMES
 from pytest_vtc.options import DEFAULT_OUTPUT
 
 
@@ -58,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--ratio", type=float, default=1.0, help="share of the vision tokens to keep (default: 1)")
     run.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     run.add_argument("--quantization", choices=["8bit", "4bit"])
+    run.add_argument("--attention", default="sdpa", choices=["sdpa", "eager", "flash_attention_2", "flex_attention"])
+    run.add_argument("--trust-remote-code", action="store_true", help="run Python code that comes with the checkpoint")
     run.add_argument("--positions", choices=["original", "compact"])
     run.add_argument("--max-new-tokens", type=int, default=256, metavar="T")
     run.add_argument("--seed", type=int, default=42)
@@ -81,21 +85,7 @@ def _print_table(title: str, headers: list[str], rows: list[list[Any]], note: st
 def _list(options: argparse.Namespace) -> None:  # noqa: ARG001
     from pytest_vtc.discovery import known_compressors
 
-    _print_table(
-        "Models",
-        ["name", "weights in GB: bf16", "8-bit", "4-bit", "tokens per image", "licence", "description"],
-        [
-            [
-                card.name,
-                *(f"{card.memory_gb(bits):.1f}" if card.parameters > 0.1 else "<0.1" for bits in (16, 8, 4)),
-                f"up to {card.tokens_per_image}",
-                card.licence,
-                card.description,
-            ]
-            for card in CATALOGUE.values()
-        ],
-        "Any other Gemma 4 checkpoint works by Hub id or folder.\n",
-    )
+    print("\n".join(_models()))
     home = data_home()
     _print_table(
         "Datasets",
@@ -112,6 +102,59 @@ def _list(options: argparse.Namespace) -> None:  # noqa: ARG001
         ],
         "Also: ./file.py, and name(parameter=value) for other than default parameters.",
     )
+
+
+def _models() -> Iterator[str]:
+    """The catalogue as one table, cut into families by headings that say what each cannot do."""
+    from pytest_vtc.models.families import BACKENDS
+
+    cards = sorted(CATALOGUE.values(), key=lambda card: list(FAMILY_NAMES).index(card.model_type))
+    rows = [
+        [
+            card.name,
+            f"{card.parameters:.3g}B" if card.parameters >= 0.1 else f"{card.parameters * 1000:.2g}M",
+            *(_gigabytes(card.memory_gb(quantization)) for quantization in BITS),
+            card.tokens_per_image,
+            card.licence + (", gated" if card.gated else ""),
+        ]
+        for card in cards
+    ]
+    headers = ["name", "size", "bf16", "8bit", "4bit", "vision tokens", "licence"]
+    align = ("left", "right", "right", "right", "right", "left", "left")
+    lines = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align).splitlines()
+    title, rule, *body = (f"  {line}".rstrip() for line in lines)
+    yield from ("Models", title, rule)
+    for family, members in itertools.groupby(zip(cards, body, strict=True), key=lambda row: row[0].model_type):
+        cannot = ", ".join(BACKENDS[family].lacks)
+        yield f"{FAMILY_NAMES[family]} ({family})" + (f"; cannot: {cannot}" if cannot else "")
+        yield from (row for _, row in members)
+    yield ""
+    for note in (
+        "size: parameters. bf16, 8bit, 4bit: GB of weights. --vtc-quantization leaves the vision side, embeddings, the "
+        "output layer and a mixture's experts as they are.",
+        "vision tokens: what the language model gets of an image. gated: the Hub wants its terms accepted first.",
+        *(f"{card.name}: {card.note}." for card in cards if card.note),
+        "Any other checkpoint works by Hub id or folder if its config.json names one of these families (in parentheses)"
+        f"{''.join(f' or {family}' for family in BACKENDS if family not in FAMILY_NAMES)}.",
+        "cannot: what a compressor may need and does not get there:",
+        *_reasons({family: BACKENDS[family].lacks for family in FAMILY_NAMES}),
+    ):
+        yield textwrap.fill(note, 98, subsequent_indent="    ")
+    yield ""
+
+
+def _reasons(lacks: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What each family lacks and why, those of one reason together."""
+    families: dict[tuple[str, str], list[str]] = {}
+    for family, of_family in lacks.items():
+        for reason in dict.fromkeys(of_family.values()):
+            needs = ", ".join(need for need in of_family if of_family[need] == reason)
+            families.setdefault((needs, reason), []).append(family)
+    return [f"  {needs} ({', '.join(names)}): {reason}" for (needs, reason), names in families.items()]
+
+
+def _gigabytes(amount: float) -> str:
+    return f"{amount:.1f}" if amount >= 0.1 else "<0.1"
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -136,19 +179,23 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from pytest_vtc.image_compression import check_supported
     from pytest_vtc.models.catalogue import locate
-    from pytest_vtc.models.families import backend_class
-    from pytest_vtc.pipeline import Pipeline, check_family, choose
+    from pytest_vtc.models.families import family_of
+    from pytest_vtc.pipeline import Pipeline, choose
 
     compressor = choose(options.compressor, options.ratio)
     if compressor is not None:  # before the model is loaded
-        check_family(compressor, backend_class(locate(options.model)), options.model)
+        check_supported(compressor, family_of(locate(options.model), options.trust_remote_code))
     pipeline = Pipeline(
         options.model,
         dtype=options.dtype,
         quantization=options.quantization,
+        attention=options.attention,
         positions=options.positions,
         seed=options.seed,
+        trust_remote_code=options.trust_remote_code,
+        on_progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
     result = pipeline(
         options.image,

@@ -34,6 +34,9 @@ CONTEXT_NAMES = frozenset({"hidden", "attention", "keys", "text", "image", "enco
 _CPU_BYTES, _DEVICE_BYTES = 32 * 2**20, 256 * 2**20
 
 
+Tiles = Literal["together", "apart"]
+
+
 class CompressionError(ValueError):
     """A compressor broke its contract; the message names the compressor and what it returned."""
 
@@ -45,10 +48,25 @@ class Kept:
     features: [M, D], the rows for the language model, in the order they are to be read.
     positions: [M] long, the raster index of the source token of each row (of a cluster: its centre), or None where a
         row has no place of its own; such rows can only be given renumbered (compact) positions.
+    merge: does to any other rows [N, E] of the same tokens what was done to the features, giving [M, E]. A model that
+        adds rows to its vision tokens in deeper layers (Qwen3-VL) needs it; without it, it gets those of `positions`.
     """
 
     features: Tensor
     positions: Tensor | None = None
+    merge: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderAttention:
+    """Attention in one layer of the vision encoder, per head and vision token; of several patches in a token the mean.
+
+    received: [H, N] float32, what a token gets, mean over all rows of the image that look (a class row included).
+    cls: [H, N] float32, what the class row of the image (or of its tile) gives it; None where there is none.
+    """
+
+    received: Tensor
+    cls: Tensor | None = None
 
 
 class Compressor(ABC):
@@ -60,6 +78,8 @@ class Compressor(ABC):
     stage: where it acts; `pre_llm` sees the projected tokens.
     needs: the costly parts of the context it reads; only what is named here is computed.
     exact: True if it always keeps exactly `n_target` tokens, False if at most that many (grids, say).
+    tiles: `together` is given all tokens of an image at once; `apart` works on one grid, and where a model cuts images
+        into tiles it is given tile by tile, each with its share of the budget.
     """
 
     name: ClassVar[str]
@@ -68,20 +88,30 @@ class Compressor(ABC):
     stage: ClassVar[Stage] = "pre_llm"
     needs: ClassVar[frozenset[str]] = frozenset()
     exact: ClassVar[bool] = True
+    tiles: ClassVar[Tiles] = "together"
+
+    @property
+    def encoder_layers(self) -> tuple[int, ...]:
+        """Layers of the vision encoder whose `attention` and `keys` it needs; negative ones count from the last."""
+        return (-2,)
 
     @abstractmethod
     def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Tensor | Kept:
         """Keep or merge the vision tokens of one image.
 
         Args:
-            features: [N, D] float32, the image's vision tokens in raster order (left to right, top to bottom).
+            features: [N, D] float32, the image's vision tokens in raster order (left to right, top to bottom), tile
+                after tile. Rows that only end a line (LLaVA-NeXT's newlines) are not among them: such a row stays if
+                every token of its line does, and if no larger share of these rows is left than of the tokens.
             n_target: how many to keep, 1 <= n_target <= N.
-            **ctx: always `grid` (rows, columns), `positions` [N, 2] long (row, column) and `generator`
-                (torch.Generator on the CPU, seeded by run seed and image: the only allowed source of randomness).
-                If named in `needs`: `hidden` [N, C] before the projector; `text` [T, D] embeddings of the question;
-                `image` (PIL, RGB); `encode` (callable: (rows, columns) -> [rows * columns, D] float32, the image
-                resized so that it yields that grid of tokens, and encoded afresh); `attention` [N] received or [H, N]
-                from CLS; `keys` [N, C].
+            **ctx: always `grid` (rows, columns), `positions` [N, 2] long (row, column), `tiles` (the grid of each
+                tile; with several, `grid` is the smallest that holds them one below the other, and `positions` lie in
+                it) and `generator` (torch.Generator on the CPU, seeded by run seed and image: the only allowed source
+                of randomness). If named in `needs`: `hidden` [N, C] before the projector (of several patches in a
+                token the mean); `text` [T, D] embeddings of the question; `image` (PIL, RGB); `encode` (callable:
+                (rows, columns) -> Kept without positions, features [rows * columns, D] float32: the image resized so
+                that it yields that grid of tokens, and encoded afresh); `attention` and `keys`, mappings from each of
+                `encoder_layers` to EncoderAttention, and to [H, N, d], the keys of its heads before any rotation.
 
         Returns:
             A long tensor [n_target] of distinct indices into `features` (selection; any order, the engine sorts it),
@@ -189,11 +219,13 @@ class Compressed:
     indices: [M] long, ascending, distinct.
     rows: [M, D] float32.
     positions: [M] long raster positions of the rows, or None where unknown; for a selection the indices themselves.
+    merge: as in `Kept`.
     """
 
     indices: Tensor | None
     rows: Tensor | None
     positions: Tensor | None
+    merge: Callable[[Tensor], Tensor] | None = None
 
     @property
     def n_kept(self) -> int:
@@ -253,7 +285,8 @@ def run_compressor(compressor: Compressor, features: Tensor, n_target: int, ctx:
         if not 0 <= int(positions.min()) <= int(positions.max()) < n_tokens:
             raise broken(f"returned a position outside 0..{n_tokens - 1}")
         positions = positions.long().cpu()
-    return Compressed(indices=None, rows=rows.float(), positions=positions)
+    merge = result.merge if isinstance(result, Kept) else None
+    return Compressed(indices=None, rows=rows.float(), positions=positions, merge=merge)
 
 
 def run_ranking(

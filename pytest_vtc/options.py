@@ -64,6 +64,8 @@ class Settings:
     fresh: bool
     gates: tuple[str, ...]
     shard: Shard | None = None
+    attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] = "sdpa"
+    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ OPTIONS = (
             choices=("auto", "float32", "bfloat16", "float16"), file_keys=("dtype",)),
     _Option("quantization", "load the language model quantised by bitsandbytes", choices=("8bit", "4bit"),
             file_keys=("quantization",)),
+    _Option("attention", "attention kernel of the model; default sdpa",
+            choices=("sdpa", "eager", "flash_attention_2", "flex_attention"), file_keys=("attention",)),
     _Option("positions", "position ids of kept tokens: renumbered (compact) or their own (original); default: the "
             "model family's", choices=("original", "compact"), file_keys=("positions",)),
     _Option("max-new-tokens", "longest answer in tokens; default: the dataset's", "T", ini_type="int",
@@ -148,6 +152,11 @@ def add_options(parser: pytest.Parser) -> None:
         "--vtc-fresh", action="store_true", default=None, help="measure everything anew, whatever the store holds"
     )
     parser.addini("vtc_fresh", "default of --vtc-fresh", "bool", default=None)
+    group.addoption(
+        # On the command line alone: a file that comes along with somebody's project must not be able to allow it.
+        "--vtc-trust-remote-code", action="store_true", default=False,
+        help="run Python code that comes with a checkpoint; read it first",
+    )  # fmt: skip
     group.addoption(
         "--vtc-config", dest="vtc_config", metavar="FILE", default=None,
         help="experiment file (JSON or TOML) with keys model, data, compressors, ratios, n_samples, seed, output_dir, "
@@ -188,6 +197,8 @@ def read_settings(config: pytest.Config) -> Settings:
         fresh=bool(fresh),
         gates=tuple(str(gate) for gate in _as_list(values["gate"])),
         shard=None if values["shard"] is None else parse_shard(str(values["shard"])),
+        attention=_choice("attention", values["attention"]) or "sdpa",
+        trust_remote_code=bool(config.getoption("vtc_trust_remote_code")),
     )
 
 

@@ -48,9 +48,8 @@ def usable_samples(backend: Backend, samples: Iterable[Sample], limit: int = 4) 
     usable: list[Sample] = []
     for sample in itertools.islice(samples, 4 * limit):
         try:
-            backend.prompt_ids(sample.prompt, len(sample.images))
-            for image in sample.images:
-                backend.encode(image.open())
+            images = backend.encode_prompt([image.open() for image in sample.images])
+            backend.prompt_ids(sample.prompt, [tokens.tiles for tokens in images])
         except (DatasetError, PromptError, ValueError, TypeError, OSError):
             continue
         usable.append(sample)
@@ -70,9 +69,10 @@ def check_parity(backend: Backend, samples: Sequence[Sample], max_new_tokens: in
     rows: list[Row] = []
     for sample in samples:
         images = [source.open() for source in sample.images]
-        prompt = backend.prompt_ids(sample.prompt, len(images))
+        # In one call, as the unmodified model has them: alone, they may round differently.
+        tokens = backend.encode_prompt(images)
+        prompt = backend.prompt_ids(sample.prompt, [of_image.tiles for of_image in tokens])
         stock = backend.generate_stock(prompt, images, max_new_tokens, with_logits=True)
-        tokens = [backend.encode(image) for image in images]
         row = backend.row(prompt, tokens, [_first(len(t), len(t)) for t in tokens], backend.default_positions)
         ours = backend.generate([row], max_new_tokens, with_logits=True)[0]
         same = same and ours.token_ids == stock.token_ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from pytest_vtc.compression import CompressionError, Compressor
 from pytest_vtc.datasets.base import ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.discovery import SpecError, resolve
-from pytest_vtc.engine import Engine, Job, check_supported
-from pytest_vtc.models.backend import Backend
-from pytest_vtc.models.families import unsupported
-from pytest_vtc.models.loading import DType, Quantization, load_backend
+from pytest_vtc.engine import Engine, Job
+from pytest_vtc.image_compression import check_supported
+from pytest_vtc.models.attention import Attention
+from pytest_vtc.models.catalogue import Quantization
+from pytest_vtc.models.loading import load_backend
+from pytest_vtc.models.precision import DType
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,7 @@ class _Loaded:
 class Pipeline:
     """A model that answers questions about images with all of its vision tokens or with fewer.
 
-    Raises ModelError if the model cannot be loaded.
+    on_progress: told in a line how much is about to be loaded. Raises ModelError if the model cannot be loaded.
     """
 
     def __init__(
@@ -47,11 +50,20 @@ class Pipeline:
         *,
         dtype: DType = "auto",
         quantization: Quantization | None = None,
+        attention: Attention = "sdpa",
         positions: Positions | None = None,
         seed: int = 42,
+        trust_remote_code: bool = False,
+        on_progress: Callable[[str], None] | None = None,
     ) -> None:
-        self.name = model
-        self.backend = load_backend(model, dtype, quantization)
+        self.backend = load_backend(
+            model,
+            dtype,
+            quantization,
+            attention=attention,
+            trust_remote_code=trust_remote_code,
+            on_progress=on_progress,
+        )
         self.engine = Engine(self.backend, positions=positions, seed=seed)
 
     def __call__(
@@ -71,7 +83,7 @@ class Pipeline:
         """
         chosen = choose(compressor, ratio)
         if chosen is not None:
-            check_family(chosen, type(self.backend), self.name)
+            check_supported(chosen, self.backend)
         source: ImageSource = _Loaded(image) if isinstance(image, Image.Image) else ImageFile(Path(image))
         job = Job(Sample(id="image", images=(source,), prompt=prompt), chosen, ratio)
         (result,) = self.engine.run([job], max_new_tokens)
@@ -85,12 +97,6 @@ def _one(spec: str) -> Compressor:
     if len(found) != 1:
         raise SpecError(f"{spec} holds {len(found)} compressors; name one: {spec}:{found[0].name}")
     return found[0]
-
-
-def check_family(compressor: Compressor, family: type[Backend], model: str) -> None:
-    """Raise CompressionError if a family of models cannot give a compressor what it needs."""
-    if (reason := unsupported(compressor, family)) is not None:
-        raise CompressionError(f"{compressor.spec} cannot be run on {model}: {reason}")
 
 
 def choose(compressor: Compressor | str | None, ratio: float) -> Compressor | None:

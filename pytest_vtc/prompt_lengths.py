@@ -21,21 +21,17 @@ def check_prompts(backend: Backend, dataset: str, samples: Iterable[Sample], max
     context = backend.context_length
     if context is None:
         return
-    bare: dict[int, int] = {}
-    """How many tokens the chat template puts around a prompt with so many images."""
+    around = _length(backend, "")
     candidates: list[tuple[int, Sample]] = []
     for sample in samples:
-        n_images = len(sample.images)
-        if n_images not in bare:
-            bare[n_images] = _length(backend, "", n_images)
         # A token stands for a byte at least, so that as a rule no prompt has to be tokenised.
         n_bytes = len(sample.prompt.encode(errors="surrogatepass"))
-        if bare[n_images] + n_bytes + max_new_tokens > context:
+        if around + n_bytes + max_new_tokens > context:
             candidates.append((n_bytes, sample))
     lengths = {
         sample.id: length
         for _, sample in heapq.nlargest(_MOST_TOKENISED, candidates, key=lambda candidate: candidate[0])
-        if (length := _length(backend, sample.prompt, len(sample.images)) + max_new_tokens) > context
+        if (length := _length(backend, sample.prompt) + max_new_tokens) > context
     }
     if not lengths:
         return
@@ -49,8 +45,9 @@ def check_prompts(backend: Backend, dataset: str, samples: Iterable[Sample], max
     )
 
 
-def _length(backend: Backend, text: str, n_images: int) -> int:
+def _length(backend: Backend, text: str) -> int:
+    """Tokens of a prompt without its images, of which only the image processor knows how many there will be."""
     try:
-        return len(backend.prompt_ids(text, n_images))
+        return len(backend.prompt_ids(text, []))
     except (PromptError, ValueError, TypeError):
         return 0  # what else is wrong with such a prompt its own cases say

@@ -19,8 +19,9 @@ MIN_CATEGORY_SAMPLES = 10
 class ModelInfo(TypedDict):
     """A model as it was loaded.
 
-    source: Hub id, or name of a local folder; revision: commit, or hash of a local folder's files. positions: the
-    policy in force. sliding_window: slots that the shortest-sighted layer sees; None if all see all of them.
+    source: Hub id, or name of a local folder; revision: commit, or hash of a local folder's files. attention: the
+    kernel asked for. positions: the policy in force. warnings: what is known to go wrong with a model so loaded.
+    sliding_window: slots that the shortest-sighted layer sees; None if all see all of them.
     unsupported: spec -> reason, of the run's compressors that the model cannot give what they need.
     """
 
@@ -28,6 +29,8 @@ class ModelInfo(TypedDict):
     revision: str | None
     dtype: str
     quantization: str | None
+    attention: str
+    warnings: list[str]
     device: str
     positions: str
     sliding_window: int | None
@@ -75,12 +78,16 @@ class LoadedModel(TypedDict):
     """What was seen of a model when it was loaded.
 
     parity: how keep-all compared with the unmodified model. overridden: the checkpoint's generation settings that
-    greedy decoding replaced. dtype: of the weights, as loaded.
+    greedy decoding replaced. dtype: of the weights, as loaded. quantization: method and format of the rest; kept: the
+    parts that it left alone. attention: kernels of the language model (`text`) and the tower (`vision`).
     """
 
     parity: dict[str, Any]
     overridden: dict[str, Any]
     dtype: str
+    quantization: str | None
+    kept: list[str]
+    attention: dict[str, str]
 
 
 class Merged(TypedDict):

@@ -29,6 +29,8 @@ def describe_run(bench: Bench) -> Manifest:
             "revision": identity.revision,
             "dtype": identity.dtype,
             "quantization": identity.quantization,
+            "attention": identity.attention,
+            "warnings": list(identity.warnings),
             "device": identity.device,
             "positions": settings.positions or identity.default_positions,
             "sliding_window": identity.sliding_window,

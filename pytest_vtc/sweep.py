@@ -146,7 +146,7 @@ def build_sweep(settings: Settings) -> Sweep:
     opened: dict[str, SampleSet] = {}
     blocks: list[Block] = []
     for location in locations:
-        cannot = _cannot_run(location, compressors)
+        cannot = _cannot_run(location, compressors, settings.trust_remote_code)
         for spec in settings.data or (EMBEDDED_DATA if location.label == TINY else DEFAULT_DATA):
             if spec not in opened:
                 opened[spec] = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
@@ -189,20 +189,21 @@ def _check_folder(settings: Settings) -> None:
 
 
 def _check_supported(compressors: dict[str, Any]) -> None:
-    from pytest_vtc.engine import check_supported  # imports torch: only when a sweep is really built
+    from pytest_vtc.image_compression import check_supported  # imports torch: only when a sweep is really built
 
     for compressor in compressors.values():
         check_supported(compressor)
 
 
-def _cannot_run(location: ModelLocation, compressors: dict[str, Any]) -> dict[str, str]:
+def _cannot_run(location: ModelLocation, compressors: dict[str, Any], trust_remote_code: bool) -> dict[str, str]:
     """The specs of the compressors that a model cannot give what they need, each with the reason."""
     if not any(compressor.needs for compressor in compressors.values()):
         return {}  # nothing is to be known of the model yet
-    from pytest_vtc.models.families import backend_class, unsupported
+    from pytest_vtc.image_compression import unsupported
+    from pytest_vtc.models.families import family_of
 
-    family = backend_class(location)
-    found = {spec: unsupported(compressor, family) for spec, compressor in compressors.items()}
+    lacks = family_of(location, trust_remote_code).lacks
+    found = {spec: unsupported(compressor, lacks) for spec, compressor in compressors.items()}
     return {spec: reason for spec, reason in found.items() if reason is not None}
 
 

@@ -19,6 +19,17 @@ _AHEAD = 16
 
 
 @dataclass(frozen=True)
+class Shown:
+    """An image as a prompt shows it. beside: others with it, where the model encodes it differently for that."""
+
+    source: ImageSource
+    beside: bool = False
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+
+@dataclass(frozen=True)
 class Opened:
     """An image and what the vision side takes of it."""
 
@@ -40,41 +51,41 @@ class ImagesAhead:
         # Beside a device one core is left to the thread that feeds it.
         n_threads = max(1, cores - 1) if self._beside else cores
         self._pool = ThreadPoolExecutor(min(8, n_threads), thread_name_prefix="vtc-image")
-        self._begun: dict[ImageSource, Future[Opened | CaseFailed]] = {}
+        self._begun: dict[Shown, Future[Opened | CaseFailed]] = {}
 
-    def keep_only(self, sources: set[ImageSource]) -> None:
+    def keep_only(self, images: set[Shown]) -> None:
         """Let go of images that were begun and are not wanted after all."""
-        for source in self._begun.keys() - sources:
-            self._begun.pop(source).cancel()
+        for shown in self._begun.keys() - images:
+            self._begun.pop(shown).cancel()
 
-    def take(self, sources: Sequence[ImageSource], then: Iterable[ImageSource] = ()) -> list[Opened | CaseFailed]:
+    def take(self, images: Sequence[Shown], then: Iterable[Shown] = ()) -> list[Opened | CaseFailed]:
         """These images, or why they cannot be used; they are not kept.
 
         then: what will be taken next, in order; as many of them are begun as may lie ready.
         """
-        complete = all(source in self._begun for source in sources)
-        for source in sources:
-            self._begin(source)
+        complete = all(shown in self._begun for shown in images)
+        for shown in images:
+            self._begin(shown)
         if self._beside or not complete:
             following = iter(then)
-            while len(self._begun) < len(sources) + _AHEAD and (source := next(following, None)) is not None:
-                self._begin(source)
+            while len(self._begun) < len(images) + _AHEAD and (shown := next(following, None)) is not None:
+                self._begin(shown)
         if not self._beside:
             wait(self._begun.values())
-        return [self._begun.pop(source).result() for source in sources]
+        return [self._begun.pop(shown).result() for shown in images]
 
-    def _begin(self, source: ImageSource) -> None:
-        if source not in self._begun:
-            self._begun[source] = self._pool.submit(self._open, source)
+    def _begin(self, shown: Shown) -> None:
+        if shown not in self._begun:
+            self._begun[shown] = self._pool.submit(self._open, shown)
 
-    def _open(self, source: ImageSource) -> Opened | CaseFailed:
+    def _open(self, shown: Shown) -> Opened | CaseFailed:
         try:
-            image = source.open()
+            image = shown.source.open()
         except DatasetError as error:
             return CaseFailed.because(error)
         except Exception as error:  # noqa: BLE001  Files are broken in many ways.
-            return CaseFailed.because(error, f"{source} cannot be opened")
+            return CaseFailed.because(error, f"{shown} cannot be opened")
         try:
-            return Opened(image, self._backend.process(image))
+            return Opened(image, self._backend.process(image, shown.beside))
         except Exception as error:  # noqa: BLE001  Processors reject odd images in many ways: that image's cases fail.
-            return CaseFailed.because(error, f"{source} ({image.width}x{image.height}) is refused by the processor")
+            return CaseFailed.because(error, f"{shown} ({image.width}x{image.height}) is refused by the processor")

@@ -24,6 +24,8 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "revision": None,
                 "dtype": "float32",
                 "quantization": None,
+                "attention": "sdpa",
+                "warnings": [],
                 "device": "cpu",
                 "positions": "compact",
                 "sliding_window": 512,

@@ -17,7 +17,7 @@ from pytest_vtc.compression import Compressed
 from pytest_vtc.datasets.registry import data_home, open_samples
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.decoding import Output
-from pytest_vtc.models.sequences import Prefix, Row
+from pytest_vtc.models.sequences import Prefix, Row, Tile
 
 QUESTIONS = (
     "what digit is red ?",
@@ -32,7 +32,7 @@ QUESTIONS = (
 def prefixes(tiny: Backend, request: pytest.FixtureRequest) -> list[Prefix]:
     """Three images, each with all tokens and with three selections of different sizes."""
     positions: Positions = request.param
-    head, _ = tiny.split_prompt(tiny.prompt_ids("what ?", 1))
+    head, _ = tiny.split_prompt(tiny.prompt_ids("what ?", [(Tile(8, 8),)]))
     images = {str(s.images[0]): s.images[0] for s in open_samples("probes", data_home(), 12, 5).samples}
     made: list[Prefix] = []
     for source in list(images.values())[:3]:
@@ -44,7 +44,7 @@ def prefixes(tiny: Backend, request: pytest.FixtureRequest) -> list[Prefix]:
 
 
 def suffix(tiny: Backend, question: str) -> list[int]:
-    return tiny.split_prompt(tiny.prompt_ids(question, 1))[1]
+    return tiny.split_prompt(tiny.prompt_ids(question, [(Tile(8, 8),)]))[1]
 
 
 def limits(tiny: Backend, rows: int | None = None, tokens: int | None = None) -> BatchLimits:

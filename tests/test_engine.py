@@ -17,8 +17,10 @@ from pytest_vtc.datasets.base import Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.datasets.registry import data_home, open_samples
 from pytest_vtc.discovery import resolve
-from pytest_vtc.engine import CaseFailed, Engine, Job, check_supported
+from pytest_vtc.engine import CaseFailed, Engine, Job
+from pytest_vtc.image_compression import check_supported
 from pytest_vtc.models.backend import Backend
+from pytest_vtc.models.sequences import Tile
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +118,11 @@ def test_the_context_holds_what_was_asked_for_and_nothing_costly_else(tiny: Back
     Recording.calls.clear()
     Engine(tiny).run([Job(samples[0], Recording(), 0.5), Job(samples[0], ReadsText(), 0.5)], 4)
     plain, full = Recording.calls
-    assert set(plain) == {"grid", "positions", "generator"}
+    assert set(plain) == {"grid", "positions", "tiles", "generator"}
+    assert plain["tiles"] == ((8, 8),)
     assert plain["grid"] == (8, 8)
     assert plain["positions"][9].tolist() == [1, 1]
-    assert set(full) == {"grid", "positions", "generator", "text", "hidden", "image"}
+    assert set(full) == {"grid", "positions", "tiles", "generator", "text", "hidden", "image"}
     assert full["hidden"].shape == (64, tiny.model.config.vision_config.hidden_size)
     assert full["text"].shape[1] == tiny.model.config.text_config.hidden_size
     assert full["image"].size == (384, 384)
@@ -138,7 +141,7 @@ def test_original_positions_are_those_of_the_whole_prompt(tiny: Backend, samples
     from pytest_vtc.compression import run_compressor
 
     tokens = tiny.encode(samples[0].images[0].open())
-    prompt = tiny.prompt_ids("what ?", 1)
+    prompt = tiny.prompt_ids("what ?", [(Tile(8, 8),)])
     before = prompt.index(tiny.image_token_id) + 1  # <|image> stands in front of the tokens
     kept = run_compressor(Backwards(), tokens.features, 4, {})
     original = tiny.row(prompt, [tokens], [kept], "original")
@@ -199,7 +202,7 @@ def test_a_batch_that_fails_is_halved_until_only_the_bad_row_is_left(
     tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generate = Backend.generate
-    bad_prompt = tiny.prompt_ids(samples[2].prompt, 1)
+    bad_prompt = tiny.prompt_ids(samples[2].prompt, [(Tile(8, 8),)])
 
     def fails_on_one(self: Backend, rows: Any, limit: int, **options: Any) -> Any:
         if any(row.ids[-8:] == bad_prompt[-8:] for row in rows):
@@ -226,8 +229,8 @@ def test_a_case_is_beyond_the_window_by_its_uncompressed_length(
     jobs = jobs_for(samples[:1], spec, ratios=(0.125,))
     for job, found in zip(jobs, Engine(tiny).run(jobs, 8), strict=True):
         assert isinstance(found, Generation)
-        # Of the placeholders for an image one is in the prompt already, and two tokens stand around them.
-        length = len(tiny.prompt_ids(job.sample.prompt, 1)) + 2 + found.n_tokens - 1 + found.n_generated
+        # Of the placeholders for an image one is in the prompt already.
+        length = len(tiny.prompt_ids(job.sample.prompt, [(Tile(8, 8),)])) + found.n_tokens - 1 + found.n_generated
         for window, beyond in ((length, False), (length - 1, True), (None, False)):
             monkeypatch.setattr(tiny, "sliding_window", window)
             (again,) = Engine(tiny).run([job], 8)
@@ -248,12 +251,12 @@ def test_the_random_draw_depends_on_seed_and_image_alone(tiny: Backend, samples:
 
 def test_what_the_engine_cannot_give_is_refused_by_name() -> None:
     class Wants(NoPlace):
-        needs = frozenset({"attention"})
+        needs = frozenset({"telepathy"})
 
     class Deep(NoPlace):
         stage = "llm"
 
-    with pytest.raises(CompressionError, match=r"needs \['attention'\]"):
+    with pytest.raises(CompressionError, match=r"needs \['telepathy'\]"):
         check_supported(Wants())
     with pytest.raises(CompressionError, match="stage 'llm'"):
         check_supported(Deep())
@@ -285,7 +288,6 @@ def test_images_that_share_a_call_keep_every_bit_of_their_features(tiny: Backend
     for _ in range(2):  # the first time is the trial
         for one, other in zip(alone, tiny.encode_many(processed), strict=True):
             assert torch.equal(one.features, other.features)
-            assert torch.equal(one.hidden, other.hidden)
             assert one.grid == other.grid
 
 
@@ -349,7 +351,7 @@ def test_padding_stays_where_its_absence_changes_features(
     def rounds_differently(self: Backend, pixels: Any) -> Any:
         output = see(self, pixels)
         if pixels["pixel_values"].shape[1] < 630:
-            output.last_hidden_state = output.last_hidden_state + 1e-6
+            output.pooler_output = [item + 1e-6 for item in output.pooler_output]
         return output
 
     monkeypatch.setattr(Backend, "_see", rounds_differently)
@@ -387,11 +389,11 @@ def test_images_that_are_too_many_for_memory_go_one_by_one_from_then_on(
     encode_many = Backend.encode_many
     sizes: list[int] = []
 
-    def with_little_memory(self: Backend, processed: Any) -> Any:
+    def with_little_memory(self: Backend, processed: Any, wants: Any) -> Any:
         sizes.append(len(processed))
         if len(processed) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return encode_many(self, processed)
+        return encode_many(self, processed, wants)
 
     engine = Engine(tiny)
     jobs = [Job(sample, None, 1.0) for sample in open_samples("easyvqa", data_home(), 40, 3).samples]

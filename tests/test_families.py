@@ -15,8 +15,9 @@ from pytest_vtc import Pipeline
 from pytest_vtc.cli import main
 from pytest_vtc.compression import CompressionError, Compressor
 from pytest_vtc.discovery import resolve
+from pytest_vtc.image_compression import unsupported
 from pytest_vtc.models.catalogue import ModelError, locate
-from pytest_vtc.models.families import backend_class, unsupported
+from pytest_vtc.models.families import family_of
 from pytest_vtc.models.gemma4 import Gemma4Backend
 
 
@@ -51,26 +52,27 @@ def needing(*names: str) -> Compressor:
     ],
 )
 def test_a_compressor_is_unsupported_for_each_reason_once(needs: tuple[str, ...], reason: str | None) -> None:
-    assert unsupported(needing(*needs), Limited) == reason
+    assert unsupported(needing(*needs), Limited.lacks) == reason
 
 
 def test_gemma_4_gives_the_shipped_compressors_what_they_need() -> None:
-    assert [unsupported(compressor, Gemma4Backend) for compressor in resolve(["downsample", "divprune"])] == [None] * 2
+    shipped = resolve(["downsample", "divprune"])
+    assert [unsupported(compressor, Gemma4Backend.lacks) for compressor in shipped] == [None, None]
 
 
 def test_the_family_of_a_model_that_is_not_downloaded_is_known_by_the_catalogue() -> None:
-    assert backend_class(locate("gemma-4-31B-it")) is Gemma4Backend
+    assert family_of(locate("gemma-4-31B-it")) is Gemma4Backend
 
 
 def test_the_family_of_a_folder_is_that_of_its_configuration(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "gemma4"}')
-    assert backend_class(locate(str(tmp_path))) is Gemma4Backend
+    (tmp_path / "config.json").write_text('{"model_type": "gemma4", "vision_config": {}}')
+    assert family_of(locate(str(tmp_path))) is Gemma4Backend
 
 
 def test_a_family_that_is_not_supported_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ModelError, match="'bert'"):
-        backend_class(locate(str(tmp_path)))
+        family_of(locate(str(tmp_path)))
 
 
 @pytest.mark.slow
@@ -79,7 +81,7 @@ def test_collecting_cases_of_the_embedded_model_does_not_import_what_loads_model
     (tmp_path / "conftest.py").write_text(
         "import sys\ndef pytest_collection_finish():\n"
         "    assert 'pytest_vtc.models.families' in sys.modules\n"
-        "    assert 'pytest_vtc.models.loading' not in sys.modules\n"
+        "    assert 'pytest_vtc.models.checkpoint' not in sys.modules\n"
     )
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--vtc-n=1", "--vtc-compressors=downsample"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -89,7 +91,7 @@ def test_collecting_cases_of_the_embedded_model_does_not_import_what_loads_model
 def test_the_pipeline_refuses_what_its_model_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = Pipeline("tiny-gemma4")
     monkeypatch.setattr(Gemma4Backend, "lacks", Limited.lacks)
-    with pytest.raises(CompressionError, match="downsample cannot be run on tiny-gemma4: it takes one image size"):
+    with pytest.raises(CompressionError, match="downsample cannot be run on this model: it takes one image size"):
         pipeline("scene.png", "what ?", compressor="downsample", ratio=0.5)
 
 
@@ -99,4 +101,4 @@ def test_the_command_line_refuses_it_before_the_model_is_loaded(
     monkeypatch.setattr(Gemma4Backend, "lacks", Limited.lacks)
     arguments = ["run", "--model", "gemma-4-31B-it", "--image", "x.png", "--prompt", "what ?"]
     assert main([*arguments, "--compressor", "downsample", "--ratio", "0.5"]) == 2
-    assert capsys.readouterr().err == "error: downsample cannot be run on gemma-4-31B-it: it takes one image size\n"
+    assert capsys.readouterr().err == "error: downsample cannot be run on this model: it takes one image size\n"

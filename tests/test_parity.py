@@ -19,6 +19,7 @@ from pytest_vtc.engine import Engine, Job
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.catalogue import CATALOGUE
 from pytest_vtc.models.loading import load_backend
+from pytest_vtc.models.sequences import Tile
 from pytest_vtc.parity import ParityError, check_parity
 
 
@@ -33,9 +34,9 @@ def test_keep_all_gives_the_stock_models_tokens_and_logits(samples: list[Sample]
     backend = load_backend("tiny-gemma4", dtype)  # type: ignore[arg-type]
     for sample in samples:
         images = [source.open() for source in sample.images]
-        prompt = backend.prompt_ids(sample.prompt, len(images))
-        stock = backend.generate_stock(prompt, images, 8, with_logits=True)
         tokens = [backend.encode(image) for image in images]
+        prompt = backend.prompt_ids(sample.prompt, [of_image.tiles for of_image in tokens])
+        stock = backend.generate_stock(prompt, images, 8, with_logits=True)
         every = [Compressed(torch.arange(len(t)), None, torch.arange(len(t))) for t in tokens]
         row = backend.row(prompt, tokens, every, positions)  # type: ignore[arg-type]
         (ours,) = backend.generate([row], 8, with_logits=True)
@@ -59,7 +60,7 @@ def test_the_stock_reference_is_what_the_models_own_users_call(tiny: Backend, sa
         do_sample=False,
     )
     expected = tiny.tokenizer.decode(generated[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    ours = tiny.generate_stock(tiny.prompt_ids(samples[0].prompt, 1), [image], 8)
+    ours = tiny.generate_stock(tiny.prompt_ids(samples[0].prompt, [(Tile(8, 8),)]), [image], 8)
     assert tiny.answer(ours) == expected
 
 
@@ -72,7 +73,7 @@ def test_a_compressed_path_that_differs_is_noticed(
     tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack = Backend._pack
-    monkeypatch.setattr(Backend, "_pack", lambda self, features: pack(self, [f * 1.001 for f in features]))
+    monkeypatch.setattr(Backend, "_pack", lambda self, features, deep: pack(self, [f * 1.001 for f in features], deep))
     with pytest.raises(ParityError, match="does not give the stock model's answer"):
         check_parity(tiny, samples[:2])
 

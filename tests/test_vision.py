@@ -12,7 +12,7 @@ from PIL import Image
 
 from pytest_vtc.cells import CaseFailed
 from pytest_vtc.datasets.base import DatasetError
-from pytest_vtc.vision import ImagesAhead, Opened
+from pytest_vtc.vision import ImagesAhead, Opened, Shown
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Processor:
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
 
-    def process(self, image: Image.Image) -> Any:
+    def process(self, image: Image.Image, _beside: bool) -> Any:
         if image.width == 14:
             raise ValueError("unlucky size")
         return image.width
@@ -51,7 +51,7 @@ def images(request: pytest.FixtureRequest) -> ImagesAhead:
 
 
 def sources(*numbers: int) -> list[Any]:
-    return [Source(number) for number in numbers]
+    return [Shown(Source(number)) for number in numbers]
 
 
 def widths(taken: list[Opened | CaseFailed]) -> list[int]:
@@ -97,8 +97,8 @@ def test_beside_a_model_on_the_cpu_no_thread_is_at_work() -> None:
 
 def test_images_no_longer_wanted_are_let_go(images: ImagesAhead) -> None:
     images.take(sources(19), then=sources(*range(20, 36)))
-    images.keep_only({Source(20)})
-    assert images._begun.keys() == {Source(20)}
+    images.keep_only({Shown(Source(20))})
+    assert images._begun.keys() == {Shown(Source(20))}
 
 
 def test_a_missing_image_fails_with_its_own_message(images: ImagesAhead) -> None:

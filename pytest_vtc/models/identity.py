@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import torch
 
 from pytest_vtc.cells import Positions
+from pytest_vtc.models.attention import Attention
 from pytest_vtc.models.backend import shortest_window
-from pytest_vtc.models.catalogue import ModelLocation
-from pytest_vtc.models.loading import BACKENDS, load_config
+from pytest_vtc.models.catalogue import NEEDS_PACKAGES, ModelLocation, Quantization
+from pytest_vtc.models.families import BACKENDS
+from pytest_vtc.models.loading import check_request, count
+from pytest_vtc.models.precision import DType, quantization_warning, quantized_already
 
 _HASH_CONTENT_BELOW = 100_000_000
 
@@ -22,7 +26,8 @@ _HASH_CONTENT_BELOW = 100_000_000
 class ModelIdentity:
     """Known without loading the weights, so that a run answered by the store never loads them.
 
-    revision: the Hub commit, or a hash of a local checkpoint's files.
+    revision: the Hub commit, or a hash of a local checkpoint's files. quantization: as asked for, or that of the
+    checkpoint itself. attention: the kernel asked for. warnings: what is known to go wrong with a model so loaded.
     """
 
     source: str
@@ -30,46 +35,64 @@ class ModelIdentity:
     model_type: str
     dtype: str
     quantization: str | None
+    attention: str
+    trust_remote_code: bool
     device: str
     libraries: dict[str, str]
     default_positions: Positions
     sliding_window: int | None
+    warnings: tuple[str, ...] = ()
 
     def key_parts(self) -> dict[str, Any]:
-        """Everything that can change an answer. The place of a local folder cannot."""
+        """Everything that can change an answer. The place of a local folder and what is said of it cannot."""
         parts = asdict(self)
+        parts.pop("warnings")
         if Path(self.source).is_dir():
             parts.pop("source")
         return parts
 
 
-def identify(location: ModelLocation, dtype: str, quantization: str | None) -> ModelIdentity:
-    """Read a model's configuration, and nothing of its weights. Raises ModelError."""
-    config, family = load_config(location)
+def identify(
+    location: ModelLocation,
+    dtype: DType,
+    quantization: Quantization | None,
+    *,
+    attention: Attention = "sdpa",
+    trust_remote_code: bool = False,
+) -> ModelIdentity:
+    """Read a model's configuration, and nothing of its weights.
+
+    Raises ModelError, also for what would show only when the model is loaded, as far as it can be seen before.
+    """
+    config, number_format = check_request(location, dtype, quantization, attention, trust_remote_code)
     folder = Path(location.source)
+    warning = None
+    if quantization:
+        warning = quantization_warning(location.label, count(location, config, attention, number_format), quantization)
     return ModelIdentity(
         source=location.source,
         revision=_folder_hash(folder) if folder.is_dir() else str(getattr(config, "_commit_hash", None)),
         model_type=config.model_type,
-        dtype=_resolved(dtype, config),
-        quantization=quantization,
+        dtype=str(number_format).removeprefix("torch."),
+        quantization=quantization or quantized_already(config),
+        attention=attention,
+        trust_remote_code=trust_remote_code,
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        libraries={name: importlib.metadata.version(name) for name in _libraries(quantization)},
-        default_positions=BACKENDS[family].default_positions,
+        libraries=_versions(config.model_type, quantization, attention),
+        default_positions=BACKENDS[config.model_type].default_positions,
         sliding_window=shortest_window(config),
+        warnings=() if warning is None else (warning,),
     )
 
 
-def _resolved(dtype: str, config: Any) -> str:
-    """The precision that "auto" comes to: the checkpoint's own on a GPU, float32 on a CPU."""
-    if dtype != "auto":
-        return dtype
-    return str(config.dtype).removeprefix("torch.") if torch.cuda.is_available() else "float32"
-
-
-def _libraries(quantization: str | None) -> list[str]:
+def _versions(model_type: str, quantization: str | None, attention: str) -> dict[str, str]:
     """Whatever computes: pillow resizes the images, tokenizers reads the prompts."""
-    return ["torch", "transformers", "tokenizers", "pillow", *(["bitsandbytes"] if quantization else [])]
+    used = ["torch", "transformers", "tokenizers", "pillow", *NEEDS_PACKAGES.get(model_type, ((), ""))[0]]
+    if quantization:
+        used.append("bitsandbytes")
+    if attention == "flash_attention_2":
+        used += [name for name in ("flash-attn", "kernels") if importlib.util.find_spec(name.replace("-", "_"))]
+    return {name: importlib.metadata.version(name) for name in used}
 
 
 def _folder_hash(folder: Path) -> str:

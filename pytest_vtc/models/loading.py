@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-import importlib.util
-from typing import Any, Literal
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
+from pytest_vtc.models.attention import Attention, attention_by_part, check_attention
 from pytest_vtc.models.backend import Backend
-from pytest_vtc.models.catalogue import ModelError, ModelLocation, locate
-from pytest_vtc.models.families import BACKENDS as BACKENDS
-
-DType = Literal["auto", "float32", "bfloat16", "float16"]
-Quantization = Literal["8bit", "4bit"]
-
-# The vision side and the output layer stay in the model's dtype: quantising them changes the features themselves.
-# (Patterns are matched from the start of a module's full name.)
-_NOT_QUANTIZED = [r"model\.vision_tower", r"model\.embed_vision", r"model\.multi_modal_projector", "lm_head"]
+from pytest_vtc.models.catalogue import ModelError, ModelLocation, Quantization, locate
+from pytest_vtc.models.checkpoint import (
+    check_files,
+    check_packages,
+    own_chat_template,
+    read_config,
+    read_part,
+    weight_files,
+)
+from pytest_vtc.models.families import BACKENDS
+from pytest_vtc.models.load_errors import SMALLER
+from pytest_vtc.models.memory import FreeMemory, free_memory
+from pytest_vtc.models.precision import (
+    DType,
+    Weights,
+    build_skeleton,
+    check_quantization,
+    count_weights,
+    quantization_config,
+    quantization_warning,
+    quantized_already,
+    resolve_dtype,
+    try_quantization,
+)
 
 
 def load_backend(
@@ -26,64 +46,172 @@ def load_backend(
     dtype: DType = "auto",
     quantization: Quantization | None = None,
     device: str | None = None,
+    *,
+    attention: Attention = "sdpa",
+    trust_remote_code: bool = False,
+    on_progress: Callable[[str], None] | None = None,
 ) -> Backend:
     """Load a model by short name, Hub id or folder, onto the GPUs if there are any.
 
     dtype "auto" is the checkpoint's own on a GPU and float32 on a CPU, where half precision is slower and less exact.
     device: the one that holds all of it, "cuda:1"; None spreads a model over all GPUs that it needs.
-    Raises ModelError: unknown, unsupported, not downloaded, incomplete, or no quantisation to be had.
+    on_progress: told in a line how much is about to be loaded, and into how much memory.
+    Raises ModelError: unknown, unsupported, not downloaded, incomplete, too large, or what was asked is not to be had.
     """
     location = locate(model) if isinstance(model, str) else model
-    _, family = load_config(location)
+    config, number_format = check_request(location, dtype, quantization, attention, trust_remote_code)
+    # The PIL processor, also where torchvision is installed: its pixels must not depend on what else is installed.
+    image_processor = read_part(
+        AutoImageProcessor.from_pretrained,
+        location,
+        "image processor",
+        backend="pil",
+        trust_remote_code=trust_remote_code,
+    )
+    tokenizer = _load_tokenizer(location, trust_remote_code)
     on_gpu = torch.cuda.is_available()
-    options: dict[str, Any] = {"dtype": _dtype(dtype, on_gpu)}
+    weights = count(location, config, attention, number_format)
+    if quantization:
+        try_quantization(quantization, device or ("cuda" if on_gpu else "cpu"), number_format, weights.widths)
+    if warning := quantization_warning(location.label, weights, quantization):
+        warnings.warn(warning, stacklevel=2)
+    _check_memory(
+        location, _n_bytes(location, config, weights, number_format, quantization), quantization, device, on_progress
+    )
+    options: dict[str, Any] = {
+        "dtype": number_format,
+        "attn_implementation": attention_by_part(attention, config),
+        "trust_remote_code": trust_remote_code,
+    }
     if on_gpu or quantization:
         options["device_map"] = ({"": device} if device else "auto") if on_gpu else "cpu"
     if quantization:
-        options["quantization_config"] = _quantization(quantization)
-    # The PIL processor, also where torchvision is installed: its pixels must not depend on what else is installed.
-    image_processor = _load(AutoImageProcessor, location, backend="pil")
-    tokenizer = _load(AutoTokenizer, location)
-    weights = _load(AutoModelForImageTextToText, location, **options)
-    return BACKENDS[family](weights.eval(), tokenizer, image_processor)
+        options["quantization_config"] = quantization_config(quantization, number_format)
+    return BACKENDS[config.model_type](_load_weights(location, options).eval(), tokenizer, image_processor)
 
 
-def load_config(location: ModelLocation) -> tuple[Any, str]:
-    """A checkpoint's configuration and its family, one of BACKENDS. Raises ModelError."""
-    config = _load(AutoConfig, location)
-    if config.model_type not in BACKENDS:
-        raise ModelError(
-            f"{location.source} is a {config.model_type!r} model; supported: {', '.join(sorted(BACKENDS))}"
-        )
-    return config, config.model_type
+def check_request(
+    location: ModelLocation,
+    dtype: DType,
+    quantization: Quantization | None,
+    attention: Attention,
+    trust_remote_code: bool,
+) -> tuple[Any, torch.dtype]:
+    """What can be known without loading: the configuration, and the number format that `dtype` comes to.
+
+    Raises ModelError for a checkpoint that cannot be run, or not on this machine, or not as asked.
+    """
+    config = read_config(location, trust_remote_code)
+    number_format = resolve_dtype(dtype, config)
+    check_packages(config)
+    check_quantization(quantization, config)
+    check_attention(attention, config, number_format)
+    check_files(location)
+    return config, number_format
 
 
-def _load(auto: Any, location: ModelLocation, **options: Any) -> Any:
+def count(location: ModelLocation, config: Any, attention: Attention, dtype: torch.dtype) -> Weights:
+    """How many weights the model has. Raises ModelError if its class cannot run on `attention`."""
     try:
-        return auto.from_pretrained(location.source, **options)
-    except (OSError, ValueError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
-        # transformers reports everything from a lost connection to a broken file through these six.
-        part = auto.__name__.removeprefix("Auto")
+        return count_weights(build_skeleton(config, attention_by_part(attention, config), dtype))
+    except (ValueError, ImportError, RuntimeError) as error:
+        if "attention" in str(error).lower() and attention != "eager":
+            raise ModelError(
+                f"{config.model_type} models cannot run on --vtc-attention {attention}: {str(error).split('. ')[0]}; "
+                "use sdpa or eager"
+            ) from error
+        raise ModelError(f"cannot load {location.label}: its configuration makes no model: {error}") from error
+
+
+def _load_tokenizer(location: ModelLocation, trust_remote_code: bool) -> Any:
+    tokenizer = read_part(AutoTokenizer.from_pretrained, location, "tokenizer", trust_remote_code=trust_remote_code)
+    if template := own_chat_template(location):
+        tokenizer.chat_template = template
+    if not tokenizer.chat_template:
         raise ModelError(
-            f"cannot load {location.label} ({part} of {location.source}): {type(error).__name__}: {error}\n"
-            "Without a connection to the Hub, download the checkpoint elsewhere and give its folder as --vtc-model."
-        ) from error
+            f"cannot load {location.label}: {location.source} has no chat template (chat_template.jinja or .json), so "
+            "that questions cannot be put to it; take the instruction-tuned checkpoint (-it, -Instruct) of this model"
+        )
+    return tokenizer
 
 
-def _dtype(dtype: DType, on_gpu: bool) -> torch.dtype | str:
-    if dtype == "auto":
-        return "auto" if on_gpu else torch.float32
-    return getattr(torch, dtype)
+def _n_bytes(
+    location: ModelLocation, config: Any, weights: Weights, dtype: torch.dtype, quantization: Quantization | None
+) -> int:
+    """Memory for the weights; of a checkpoint that is quantised already, the size of its files, as far as cached."""
+    if quantized_already(config):
+        return sum(file.stat().st_size for file in weight_files(location))
+    return weights.n_bytes(dtype, quantization)
 
 
-def _quantization(quantization: Quantization) -> BitsAndBytesConfig:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError(f"--vtc-quantization {quantization} needs bitsandbytes, which is not installed here")
-    if quantization == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=_NOT_QUANTIZED)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=torch.bfloat16,
-        llm_int8_skip_modules=_NOT_QUANTIZED,
-    )
+def _check_memory(
+    location: ModelLocation,
+    needed: int,
+    quantization: Quantization | None,
+    device: str | None,
+    on_progress: Callable[[str], None] | None,
+) -> None:
+    """Say what is needed and what is free. Raises ModelError if that is too little, rather than to be killed later."""
+    free = free_memory(device)
+    spills = needed > free.bytes and quantization is None and needed <= free.bytes + free.spill
+    line = f"loading {location.label}: {_gb(needed)} of weights, {_gb(free.bytes)} free {free.where}"
+    if needed > free.bytes and not spills:
+        raise ModelError(f"cannot load {location.label}: {_shortage(needed, free)}; {SMALLER}")
+    if on_progress is not None:
+        on_progress(f"{line}; the rest goes to main memory, which is slow" if spills else line)
+
+
+def _shortage(needed: int, free: FreeMemory) -> str:
+    also = f" and {_gb(free.spill)} in main memory" if free.spill else ""
+    return f"it needs {_gb(needed)} for its weights alone, and {_gb(free.bytes)} are free {free.where}{also}"
+
+
+def _gb(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
+
+
+def _load_weights(location: ModelLocation, options: dict[str, Any]) -> Any:
+    with _quiet():
+        model, found = read_part(
+            AutoModelForImageTextToText.from_pretrained,
+            location,
+            "weights",
+            ignore_mismatched_sizes=True,  # to be told of them below, in a sentence
+            output_loading_info=True,
+            **options,
+        )
+    name = type(model).__name__
+    if wrong := sorted(found["mismatched_keys"], key=str):
+        key, stored, wanted = wrong[0]
+        raise ModelError(
+            f"cannot load {location.label}: its weights do not fit its config.json: {key} is {tuple(stored)} in the "
+            f"file and {tuple(wanted)} in a {name} so configured"
+            + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+        )
+    if missing := sorted(found["missing_keys"]):
+        # transformers would fill them with random numbers.
+        raise ModelError(
+            f"cannot load {location.label}: {len(missing)} of the tensors of a {name}, which its config.json says it "
+            f"is, are not in its weights, such as {missing[0]}; the checkpoint is incomplete or of another class"
+        )
+    return model
+
+
+@contextmanager
+def _quiet() -> Generator[None, None, None]:
+    """Without the table of missing and surplus tensors, which we judge ourselves; the bar only where it can be seen."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    bar = transformers_logging.is_progress_bar_enabled()
+    logger.addFilter(_is_no_report)
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_report)
+        if bar:
+            transformers_logging.enable_progress_bar()
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    return not any(known in record.getMessage() for known in ("LOAD REPORT", "checkpoint seem corrupted"))

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_vtc.compression import CompressionError, run_compressor
+from pytest_vtc.compression import CompressionError, Kept, run_compressor
 from pytest_vtc.compressors.downsample import Downsample
 from pytest_vtc.compressors.identity import Identity
 from pytest_vtc.compressors.pool import Pool
@@ -116,9 +116,9 @@ class Vision:
         self.width = width
         self.asked: list[tuple[int, int]] = []
 
-    def __call__(self, rows: int, columns: int) -> Tensor:
+    def __call__(self, rows: int, columns: int) -> Kept:
         self.asked.append((rows, columns))
-        return torch.full((rows * columns, self.width), 0.25)
+        return Kept(torch.full((rows * columns, self.width), 0.25))
 
 
 def downsampled(n_target: int, vision: Vision, grid: tuple[int, int] = (8, 8)) -> Any:

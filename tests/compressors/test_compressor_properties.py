@@ -31,8 +31,8 @@ def compressor_of(spec: str) -> Compressor:
 def context(rows: int, columns: int, width: int) -> dict[str, Any]:
     """A context with everything a shipped compressor reads; a fresh generator, as the engine gives one."""
 
-    def encode(rows: int, columns: int) -> Tensor:
-        return torch.full((rows * columns, width), 0.5)
+    def encode(rows: int, columns: int) -> Kept:
+        return Kept(torch.full((rows * columns, width), 0.5))
 
     return {"grid": (rows, columns), "generator": torch.Generator().manual_seed(3), "encode": encode}
 

@@ -74,10 +74,10 @@ def test_an_image_too_small_for_the_processor_fails_its_own_cases_and_is_named(
 ) -> None:
     process = Gemma4Backend.process
 
-    def fussy(self: Gemma4Backend, image: Image.Image) -> Any:
+    def fussy(self: Gemma4Backend, image: Image.Image, beside: bool = False) -> Any:
         if min(image.size) < 28:
             raise ValueError(f"height:{image.height} and width:{image.width} must be larger than factor:28")
-        return process(self, image)
+        return process(self, image, beside)
 
     monkeypatch.setattr(Gemma4Backend, "process", fussy)
     Image.new("RGB", (3, 2), "red").save(pytester.path / "dot.png")

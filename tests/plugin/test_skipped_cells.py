@@ -58,7 +58,7 @@ def test_a_model_without_limits_skips_nothing(run_vtc: RunVtc, monkeypatch: pyte
 
 def test_a_folder_is_known_by_its_configuration(pytester: pytest.Pytester, run_vtc: RunVtc) -> None:
     folder = pytester.mkdir("mine")
-    (folder / "config.json").write_text('{"model_type": "gemma4"}')
+    (folder / "config.json").write_text('{"model_type": "gemma4", "vision_config": {}}')
     ids = node_ids(run_vtc("--collect-only", "-q", "--vtc-model=./mine", WITH_ONE))
     assert "mine/probes/downsample@0.5" in ids
 
@@ -226,11 +226,11 @@ def test_a_cell_is_skipped_on_the_models_that_cannot_run_it_alone(
     class Limited(Gemma4Backend):
         lacks: ClassVar[dict[str, str]] = {"encode": REASON}
 
-    def family(location: ModelLocation) -> type[Gemma4Backend]:
+    def family(location: ModelLocation, _trust_remote_code: bool) -> type[Gemma4Backend]:
         return Limited if location.label == "limited" else Gemma4Backend
 
     monkeypatch.setattr(Gemma4Backend, "lacks", {})
-    monkeypatch.setattr("pytest_vtc.models.families.backend_class", family)
+    monkeypatch.setattr("pytest_vtc.models.families.family_of", family)
     shutil.copytree(CATALOGUE["tiny-gemma4"].location, pytester.path / "limited")
     models = (
         "--vtc-model=limited,tiny-gemma4",
