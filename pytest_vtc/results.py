@@ -23,6 +23,7 @@ class ModelInfo(TypedDict):
     kernel asked for. positions: the policy in force. warnings: what is known to go wrong with a model so loaded.
     sliding_window: slots that the shortest-sighted layer sees; None if all see all of them.
     unsupported: spec -> reason, of the run's compressors that the model cannot give what they need.
+    random_weights: only the configuration is the source's; its answers mean nothing.
     """
 
     source: str
@@ -35,6 +36,7 @@ class ModelInfo(TypedDict):
     positions: str
     sliding_window: int | None
     unsupported: dict[str, str]
+    random_weights: bool
 
 
 class DatasetInfo(TypedDict):

@@ -30,6 +30,7 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "positions": "compact",
                 "sliding_window": 512,
                 "unsupported": {},
+                "random_weights": False,
             }
         },
         "datasets": dict.fromkeys(datasets or ("probes",), about),  # type: ignore[misc]

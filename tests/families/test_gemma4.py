@@ -246,3 +246,16 @@ def test_a_checkpoint_without_its_vision_side_is_refused(each: Gemma4Base) -> No
     assert type(each).refuse(config) is None
     config.vision_config = None
     assert "without its vision side" in str(type(each).refuse(config))
+
+
+def test_pixels_are_rounded_where_the_model_rounds_them(checkpoint: Callable[..., Path]) -> None:
+    parts = load_parts("gemma4_causal", checkpoint("gemma4_causal"), torch.bfloat16)
+    backend = Gemma4Backend(parts.model, parts.tokenizer, parts.image_processor)
+    image = picture(96, 64, seed=3)
+    # As a user calls it who moves the processor's output to the device and leaves its precision alone.
+    plain = parts.image_processor(images=[image], return_tensors="pt")
+    with torch.inference_mode():
+        features = parts.model.model.get_image_features(
+            plain["pixel_values"], plain["image_position_ids"], return_dict=True
+        ).pooler_output
+    assert torch.equal(backend.encode(image).features, torch.cat([*features]))

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -69,6 +70,20 @@ def test_a_folder_of_an_unknown_family_is_refused_at_collection(pytester: pytest
     result = run_vtc("--collect-only", "--vtc-model=./other", WITH_ONE)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "nonesuch" in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("variant", "compressor", "reason"),
+    [("llava", "downsample", "images of one size only"), ("internvl", "downsample", "tiles of one size")],
+)
+def test_what_a_family_lacks_is_said_in_its_own_words(
+    run_vtc: RunVtc, checkpoint: Callable[[str], Path], variant: str, compressor: str, reason: str
+) -> None:
+    folder = checkpoint(variant)
+    model = (f"--vtc-model={folder}", f"--vtc-compressors=divprune,{compressor}", "-k", compressor)
+    result = run_vtc(*model, "--no-fold-skipped", "-rs")
+    assert result.parseoutcomes()["skipped"] == 1
+    result.stdout.fnmatch_lines([f"SKIPPED test_accuracy.py::*[[]{folder.name}/probes/{compressor}@0.5] - *{reason}*"])
 
 
 # The run
