@@ -185,10 +185,15 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from pytest_vtc.pipeline import Pipeline, check_request
+    from pytest_vtc.image_compression import check_supported
+    from pytest_vtc.models.catalogue import locate
+    from pytest_vtc.models.families import family_of
+    from pytest_vtc.pipeline import Pipeline, choose
 
-    check_request(options.compressor, options.ratio)  # before the model is loaded
+    compressor = choose(options.compressor, options.ratio)
     random = None if options.random_weights is None else locate_random(options.random_weights)
+    if compressor is not None:  # before the model is loaded
+        check_supported(compressor, family_of(random or locate(options.model), options.trust_remote_code))
     pipeline = Pipeline(
         random or options.model,
         dtype=options.dtype,
@@ -202,7 +207,7 @@ def _run(options: argparse.Namespace) -> None:
     result = pipeline(
         options.image,
         options.prompt,
-        compressor=options.compressor,
+        compressor=compressor,
         ratio=options.ratio,
         max_new_tokens=options.max_new_tokens,
     )
