@@ -142,6 +142,7 @@ def _models() -> Iterator[str]:
         *(f"{card.name}: {card.note}." for card in cards if card.note),
         "Any other checkpoint works by Hub id or folder if its config.json names one of these families (in parentheses)"
         f"{''.join(f' or {family}' for family in BACKENDS if family not in FAMILY_NAMES)}.",
+        "--random-weights NAME instead of --vtc-model NAME: the same shapes with random values, and no download.",
         "cannot: what a compressor may need and does not get there:",
         *_reasons({family: BACKENDS[family].lacks for family in FAMILY_NAMES}),
     ):
