@@ -14,6 +14,7 @@ import torch
 from pytest_vtc.cells import Positions
 from pytest_vtc.models.attention import Attention
 from pytest_vtc.models.catalogue import NEEDS_PACKAGES, ModelLocation, Quantization
+from pytest_vtc.models.checkpoint import commit
 from pytest_vtc.models.families import BACKENDS
 from pytest_vtc.models.loading import check_request, count
 from pytest_vtc.models.precision import DType, quantization_warning, quantized_already
@@ -69,7 +70,7 @@ def identify(
         warning = quantization_warning(location.label, count(location, config, attention, number_format), quantization)
     return ModelIdentity(
         source=location.source,
-        revision=_folder_hash(folder) if folder.is_dir() else str(getattr(config, "_commit_hash", None)),
+        revision=_folder_hash(folder) if folder.is_dir() else commit(location),
         model_type=config.model_type,
         dtype=str(number_format).removeprefix("torch."),
         quantization=quantization or quantized_already(config),
