@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 Positions = Literal["original", "compact"]
 
+MEANINGLESS = "random weights: answers mean nothing; for timing and plumbing only"
+"""Said wherever results of such a model are shown."""
+
 AnswerMode = Literal["generate", "letters"]
 """How answers come about: the model writes them, or the likeliest option letter is taken from one forward pass."""
 

@@ -13,9 +13,11 @@ from typing import Any
 
 from tabulate import tabulate
 
+from pytest_vtc.cells import MEANINGLESS
 from pytest_vtc.datasets.base import nearest
 from pytest_vtc.datasets.registry import data_home, known_datasets
 from pytest_vtc.models.catalogue import BITS, CATALOGUE, FAMILY_NAMES
+from pytest_vtc.models.random_catalogue import locate_random
 from pytest_vtc.options import DEFAULT_OUTPUT
 
 
@@ -53,7 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(command=_fetch)
 
     run = commands.add_parser("run", help="ask one question about one image")
-    run.add_argument("--model", default="tiny-gemma4", help="short name, Hub id or folder (default: %(default)s)")
+    model = run.add_mutually_exclusive_group()
+    model.add_argument("--model", default="tiny-gemma4", help="short name, Hub id or folder (default: %(default)s)")
+    model.add_argument(
+        "--random-weights", metavar="NAME", help="a real configuration with random values; NAME:4 for 4 text layers"
+    )
     run.add_argument("--image", required=True, metavar="FILE")
     run.add_argument("--prompt", required=True)
     run.add_argument("--compressor", metavar="SPEC", help="name, name(parameter=value) or ./file.py; default: none")
@@ -182,8 +188,9 @@ def _run(options: argparse.Namespace) -> None:
     from pytest_vtc.pipeline import Pipeline, check_request
 
     check_request(options.compressor, options.ratio)  # before the model is loaded
+    random = None if options.random_weights is None else locate_random(options.random_weights)
     pipeline = Pipeline(
-        options.model,
+        random or options.model,
         dtype=options.dtype,
         quantization=options.quantization,
         attention=options.attention,
@@ -205,3 +212,5 @@ def _run(options: argparse.Namespace) -> None:
         f"{', cut off at --max-new-tokens' if result.truncated else ''}, {result.seconds:.2f} s]",
         file=sys.stderr,
     )
+    if random is not None:
+        print(f"[{random.label}: {MEANINGLESS}]", file=sys.stderr)

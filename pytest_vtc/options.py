@@ -49,6 +49,7 @@ class Settings:
     """
 
     models: tuple[str, ...]
+    random_weights: tuple[str, ...]
     data: tuple[str, ...]
     compressors: tuple[str, ...]
     ratios: tuple[float, ...]
@@ -79,10 +80,15 @@ class _Option:
     choices: tuple[str, ...] | None = None
     ini_type: Literal["args", "linelist", "string", "int", "bool"] = "string"
     file_keys: tuple[str, ...] = ()
+    alias: str | None = None
 
     @property
     def dest(self) -> str:
         return "vtc_" + self.name.replace("-", "_")
+
+    @property
+    def flags(self) -> list[str]:
+        return ["--vtc-" + self.name, *([self.alias] if self.alias else [])]
 
 
 OPTIONS = (
@@ -91,8 +97,13 @@ OPTIONS = (
         "default tiny-gemma4, which is embedded", "MODEL", True, ini_type="args", file_keys=("model", "models"),
     ),
     _Option(
+        "random-weights", "instead of --vtc-model: model(s) of the named real configuration with random values, for "
+        "timing and plumbing without a download; NAME:LAYERS builds so many text layers, NAME:LAYERS:VISION_LAYERS of "
+        "both sides", "NAME", True, ini_type="args", file_keys=("random_weights",), alias="--random-weights",
+    ),
+    _Option(
         "data", "dataset(s): a name, a manifest.jsonl or a folder of images; default probes and easyvqa for the "
-        "embedded model, mmmu_pro for any other", "DATA", True, ini_type="args", file_keys=("data",),
+        "embedded model and random weights, mmmu_pro for any other", "DATA", True, ini_type="args", file_keys=("data",),
     ),
     _Option(
         "compressors", "compressor(s): name, name(parameter=value), ./file.py or ./file.py:Name; default all "
@@ -131,7 +142,9 @@ OPTIONS = (
             "may be repeated", "GATE", True, ini_type="linelist", file_keys=("gates", "gate")),
 )  # fmt: skip
 
-_LISTS = {"--vtc-" + option.name for option in OPTIONS if option.is_list and option.name != "gate"}
+_LISTS = {flag for option in OPTIONS if option.is_list and option.name != "gate" for flag in option.flags}
+_NAMES_ONLY = {flag for option in OPTIONS if option.name == "random-weights" for flag in option.flags}
+"""Lists of names of which none can be a file: one that exists is a test path."""
 _BY_FILE_KEY = {key: option for option in OPTIONS for key in option.file_keys}
 
 
@@ -139,7 +152,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("vtc", "benchmark of vision-token compressors (pytest-vtc)")
     for option in OPTIONS:
         group.addoption(
-            f"--vtc-{option.name}",
+            *option.flags,
             dest=option.dest,
             help=option.help,
             metavar=option.metavar,
@@ -170,18 +183,18 @@ def read_settings(config: pytest.Config) -> Settings:
     path = config.getoption("vtc_config") or _ini(config, "vtc_config")
     from_file = read_experiment(Path(path)) if path else {}
 
-    def value(option: _Option) -> Any:
-        given = config.getoption(option.dest)
-        if given is None:
-            given = from_file.get(option.name)
-        return given if given is not None else _ini(config, option.dest)
-
-    values = {option.name: value(option) for option in OPTIONS}
+    given = {
+        option.name: (config.getoption(option.dest), from_file.get(option.name), _ini(config, option.dest))
+        for option in OPTIONS
+    }
+    values = {name: next((value for value in places if value is not None), None) for name, places in given.items()}
+    _choose_models(given, values)
     fresh = config.getoption("vtc_fresh")
     if fresh is None:
         fresh = from_file.get("fresh", _ini(config, "vtc_fresh"))
     return Settings(
         models=_strings(values["model"]),
+        random_weights=_strings(values["random-weights"]),
         data=_strings(values["data"]),
         compressors=_strings(values["compressors"]),
         ratios=_ratios(values["ratios"]),
@@ -200,6 +213,16 @@ def read_settings(config: pytest.Config) -> Settings:
         attention=_choice("attention", values["attention"]) or "sdpa",
         trust_remote_code=bool(config.getoption("vtc_trust_remote_code")),
     )
+
+
+def _choose_models(given: dict[str, tuple[Any, ...]], values: dict[str, Any]) -> None:
+    """Of models and random weights, which stand in for models, keep what was said where it counts most."""
+    for models, random_weights in zip(given["model"], given["random-weights"], strict=True):
+        if models and random_weights:
+            raise OptionError("--vtc-model and --vtc-random-weights exclude each other; give one of them")
+        if models or random_weights:
+            values["random-weights" if models else "model"] = None
+            return
 
 
 def _ini(config: pytest.Config, name: str) -> Any:
@@ -365,6 +388,8 @@ def _belongs(flag: str, value: str, first: bool) -> bool:
         return (first and not Path(value).exists()) or all(_is_number(part) for part in value.split(",") if part)
     if flag == "--vtc-compressors" and value.endswith(("/", "\\")):
         return False
+    if flag in _NAMES_ONLY:
+        return first or not Path(value).exists()
     path = Path(value)
     if re.fullmatch(r"(test_.*|.*_test|conftest)\.py", path.name):
         return False

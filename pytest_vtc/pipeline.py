@@ -17,7 +17,7 @@ from pytest_vtc.discovery import SpecError, resolve
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.image_compression import check_supported
 from pytest_vtc.models.attention import Attention
-from pytest_vtc.models.catalogue import Quantization
+from pytest_vtc.models.catalogue import ModelLocation, Quantization
 from pytest_vtc.models.loading import load_backend
 from pytest_vtc.models.precision import DType
 
@@ -46,7 +46,7 @@ class Pipeline:
 
     def __init__(
         self,
-        model: str,
+        model: str | ModelLocation,
         *,
         dtype: DType = "auto",
         quantization: Quantization | None = None,

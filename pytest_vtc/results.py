@@ -21,6 +21,7 @@ class ModelInfo(TypedDict):
 
     source: Hub id, or name of a local folder; revision: commit, or hash of a local folder's files. attention: the
     kernel asked for. positions: the policy in force. warnings: what is known to go wrong with a model so loaded.
+    random_weights: only the configuration is the source's; its answers mean nothing.
     """
 
     source: str
@@ -31,6 +32,7 @@ class ModelInfo(TypedDict):
     warnings: list[str]
     device: str
     positions: str
+    random_weights: bool
 
 
 class DatasetInfo(TypedDict):

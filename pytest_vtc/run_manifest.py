@@ -23,6 +23,7 @@ _PACKAGES = ("pytest", "torch", "transformers", "accelerate", "bitsandbytes", "d
 def describe_run(bench: Bench) -> Manifest:
     """How the sweep was set up, and what is known of its models once they were used."""
     sweep, settings = bench.sweep, bench.sweep.settings
+    random = {block.model.label for block in sweep.blocks if block.model.random}
     models: dict[str, ModelInfo] = {
         label: {
             "source": identity.source if not Path(identity.source).is_dir() else Path(identity.source).name,
@@ -33,6 +34,7 @@ def describe_run(bench: Bench) -> Manifest:
             "warnings": list(identity.warnings),
             "device": identity.device,
             "positions": settings.positions or identity.default_positions,
+            "random_weights": label in random,
         }
         for label, identity in bench.keys.identities.items()
     }
@@ -57,7 +59,7 @@ def describe_run(bench: Bench) -> Manifest:
         for spec, c in sweep.compressors.items()
     }
     # Said elsewhere in the file, or where results go and not what they are.
-    left_out = {"models", "data", "compressors", "output", "fresh", "gates", "seed", "shard"}
+    left_out = {"models", "random_weights", "data", "compressors", "output", "fresh", "gates", "seed", "shard"}
     return {
         "pytest_vtc": importlib.metadata.version("pytest-vtc"),
         "seed": settings.seed,

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_vtc import discovery
-from pytest_vtc.cells import Cell
+from pytest_vtc.cells import MEANINGLESS, Cell
 from pytest_vtc.datasets.base import Sample, SampleSet
 from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
 from pytest_vtc.gates import Gate, parse_gate, unmatched
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
+from pytest_vtc.models.random_catalogue import locate_random
 from pytest_vtc.options import OptionError, Settings
 from pytest_vtc.shards import orders_of_shard
 
@@ -114,6 +115,8 @@ class Sweep:
             f"{len(block.data.samples):,} of {block.data.size:,} samples, {len(block.cells)} cells"
             for block in self.blocks
         ]
+        if any(block.model.random for block in self.blocks):
+            lines.append(f"vtc: {MEANINGLESS}")
         ratios = " ".join(f"{ratio:g}" for ratio in self.settings.ratios)
         lines.append(f"vtc: compressors {', '.join(self.compressors)}; ratios {ratios}; seed {self.settings.seed}")
         if self.shard_orders is not None:
@@ -129,17 +132,19 @@ def build_sweep(settings: Settings) -> Sweep:
 
     Raises OptionError, ModelError, DatasetError, SpecError or GateError: whatever is wrong, before any case runs.
     """
-    locations = [locate(name) for name in settings.models or (TINY,)]
+    locations = [locate_random(name) for name in settings.random_weights]
+    locations = locations or [locate(name) for name in settings.models or (TINY,)]
     labels = [location.label for location in locations]
     if repeated := {label for label in labels if labels.count(label) > 1}:
-        raise OptionError(f"--vtc-model: two models are called {repeated.pop()!r}; rename one folder")
+        raise OptionError(f"two models are called {repeated.pop()!r}; rename one folder, or leave one of the names out")
     compressors = {c.spec: c for c in discovery.resolve(list(settings.compressors or discovery.known_compressors()))}
     _check_supported(compressors)
     variants = [(spec, ratio) for spec in compressors for ratio in settings.ratios]
     opened: dict[str, SampleSet] = {}
     blocks: list[Block] = []
     for location in locations:
-        for spec in settings.data or (EMBEDDED_DATA if location.label == TINY else DEFAULT_DATA):
+        embedded = location.label == TINY or location.random is not None
+        for spec in settings.data or (EMBEDDED_DATA if embedded else DEFAULT_DATA):
             if spec not in opened:
                 opened[spec] = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
             data = opened[spec]

@@ -28,6 +28,7 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "warnings": [],
                 "device": "cpu",
                 "positions": "compact",
+                "random_weights": False,
             }
         },
         "datasets": dict.fromkeys(datasets or ("probes",), about),  # type: ignore[misc]

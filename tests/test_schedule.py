@@ -17,6 +17,7 @@ from pytest_vtc.sweep import Block, Sweep
 
 SETTINGS = Settings(
     models=(),
+    random_weights=(),
     data=(),
     compressors=(),
     ratios=(0.5,),

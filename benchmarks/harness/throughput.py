@@ -1,7 +1,7 @@
 """The engine against the loop everybody writes: same model, same cells, answers compared one by one.
 
     python benchmarks/harness/throughput.py                                  # tiny-gemma4 on easy-VQA, on this machine
-    python benchmarks/harness/throughput.py --random-weights gemma-4-E4B     # a GPU: the real sizes, random values
+    python benchmarks/harness/throughput.py --random-weights gemma-4-E4B-it  # a GPU: the real sizes, random values
 
 Exit code 1 if an answer differs, or if a ratio is not what the documentation promises (--no-check: answers only).
 """
@@ -21,10 +21,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 import torch
-from random_model import random_backend
 from reference_loop import ReferenceLoop
 from tabulate import tabulate
 from workload import COMPRESSORS, RATIOS, SEED, first_of_each_image, jobs_for, run_windows, variants
@@ -34,6 +33,7 @@ from pytest_vtc.datasets.registry import data_home, open_samples
 from pytest_vtc.engine import Engine
 from pytest_vtc.models.gemma4 import Gemma4Backend
 from pytest_vtc.models.loading import load_backend
+from pytest_vtc.models.random_catalogue import locate_random
 
 PROMISED = {"all questions of each image": 30.0, "one question per image": 15.0}
 PROMISED_OVERHEAD = 1.25
@@ -171,16 +171,17 @@ def main() -> int:
     parser.add_argument("--loop-samples", type=int, default=24, help="samples the loop is timed on; default 24")
     parser.add_argument("--repeats", type=int, default=5, help="comparisons, of which the median counts; default 5")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
-    parser.add_argument("--random-weights", metavar="MODEL", help="gemma-4-E2B or gemma-4-E4B in its real size")
-    parser.add_argument("--layers", type=int, help="with --random-weights: fewer text layers, to try it on less")
+    parser.add_argument(
+        "--random-weights", metavar="NAME", help="a Gemma 4 in its real size; NAME:4 with 4 text layers, to try it"
+    )
     parser.add_argument("--skip-pytest", action="store_true", help="leave out the same sweep through pytest")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--no-check", action="store_true", help="only print speed; answers must be equal all the same")
     options = parser.parse_args()
-    if options.random_weights:
-        backend = random_backend(options.random_weights, options.layers)
-    else:
-        backend = cast("Gemma4Backend", load_backend("tiny-gemma4", options.dtype))
+    model = locate_random(options.random_weights) if options.random_weights else "tiny-gemma4"
+    backend = load_backend(model, options.dtype, on_progress=print)
+    if not isinstance(backend, Gemma4Backend):
+        parser.error("--random-weights: the loop that is compared with is one for Gemma 4 with a vision tower")
     gc.freeze()  # as a session does once the model is loaded
     data = open_samples("easyvqa", data_home(), None, SEED)
     one_each = first_of_each_image(data.samples, 10_000)

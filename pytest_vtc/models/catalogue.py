@@ -6,7 +6,10 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from pytest_vtc.models.random_catalogue import RandomModel
 
 TINY = "tiny-gemma4"
 
@@ -148,11 +151,15 @@ CATALOGUE: Final[dict[str, ModelCard]] = {
 
 @dataclass(frozen=True)
 class ModelLocation:
-    """Where a model that was asked for comes from. label: how cells and tables call it."""
+    """Where a model that was asked for comes from. label: how cells and tables call it.
+
+    random: source is then the Hub id whose configuration is filled with random values.
+    """
 
     label: str
     source: str
     card: ModelCard | None
+    random: RandomModel | None = None
 
 
 def locate(name: str) -> ModelLocation:

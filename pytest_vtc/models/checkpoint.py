@@ -20,6 +20,7 @@ from transformers.utils.hub import cached_file
 from pytest_vtc.models.catalogue import NEEDS_PACKAGES, ModelError, ModelLocation
 from pytest_vtc.models.families import BACKENDS
 from pytest_vtc.models.load_errors import explain
+from pytest_vtc.models.random_weights import random_config
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
@@ -47,6 +48,11 @@ def read_part(read: Any, location: ModelLocation, part: str, **options: Any) -> 
 
 def read_config(location: ModelLocation, trust_remote_code: bool = False) -> Any:
     """A checkpoint's configuration; its `model_type` is one of BACKENDS. Raises ModelError."""
+    if location.random is not None:
+        config = random_config(location.random)
+        if config.model_type not in BACKENDS:
+            raise ModelError(f"{location.source} {_unsupported(config.model_type)}")
+        return config
     raw, _ = read_part(PreTrainedConfig.get_config_dict, location, "config.json")
     family: Any = raw.get("model_type") if isinstance(raw, dict) else None
     if family not in BACKENDS:
@@ -89,6 +95,8 @@ def check_files(location: ModelLocation) -> None:
 
     Raises ModelError for what is missing or cut off.
     """
+    if location.random is not None:
+        return
     folder = Path(location.source)
     if folder.is_dir():
         for what, names in (("tokenizer", _TOKENIZER_FILES), ("image processor", _PROCESSOR_FILES)):

@@ -127,8 +127,11 @@ class GreedyLoop:
         present = list(range(n_rows))  # the row at each place of the batch
         logits = _forward(model, input_ids, cache, kwargs)
         while True:
-            read = _without_padding(input_ids, kwargs.get("attention_mask")) if logits_processor else input_ids
-            tokens = logits_processor(read, logits).argmax(dim=-1)
+            mask = kwargs.get("attention_mask")
+            processed = (
+                _process(logits_processor, input_ids, mask, logits, present, n_rows) if logits_processor else logits
+            )
+            tokens = processed.argmax(dim=-1)
             staying: list[int] = []
             for place, token in enumerate(tokens.tolist()):
                 row = present[place]
@@ -141,7 +144,7 @@ class GreedyLoop:
                 break
             input_ids = torch.cat([input_ids, tokens[:, None]], dim=1)
             kwargs["position_ids"] = kwargs["position_ids"][..., -1:] + 1
-            if (mask := kwargs.get("attention_mask")) is not None:
+            if mask is not None:
                 kwargs["attention_mask"] = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
             if len(staying) < len(present):
                 chosen = torch.tensor(staying, device=input_ids.device)
@@ -198,12 +201,24 @@ def _forward(model: Any, input_ids: Tensor, cache: DynamicCache, kwargs: dict[st
     return model(**inputs, return_dict=True).logits[:, -1].to(torch.float32, copy=True)
 
 
-def _without_padding(input_ids: Tensor, mask: Tensor | None) -> Tensor:
-    """The first token of a row in place of its padding, which a repetition penalty would take for text of the row."""
-    if mask is None:
-        return input_ids
-    first = input_ids.gather(1, mask.argmax(dim=1, keepdim=True))
-    return torch.where(mask.bool(), input_ids, first)
+def _process(
+    logits_processor: Any, input_ids: Tensor, mask: Tensor | None, logits: Tensor, present: list[int], n_rows: int
+) -> Tensor:
+    """What the checkpoint's logits processors make of the logits of the rows that are `present`, of `n_rows` at first.
+
+    They keep things about each row of the batch they were made for, so they are shown as many: others in the places of
+    those that have left. Padding between a prefix and what follows would pass for text that an answer must not repeat:
+    the first token of the row stands there instead.
+    """
+    if mask is not None:
+        first = input_ids.gather(1, mask.argmax(dim=1, keepdim=True))
+        input_ids = torch.where(mask.bool(), input_ids, first)
+    if len(present) == n_rows:
+        return logits_processor(input_ids, logits)
+    place_of = torch.zeros(n_rows, dtype=torch.long)
+    place_of[present] = torch.arange(len(present))
+    place_of = place_of.to(input_ids.device)
+    return logits_processor(input_ids[place_of], logits[place_of])[present]
 
 
 def make_greedy(config: Any, pad_id: int) -> dict[str, Any]:

@@ -36,3 +36,4 @@ FAMILIES: tuple[type[Backend], ...] = (
 )
 
 BACKENDS: dict[str, type[Backend]] = {family.model_type: family for family in FAMILIES}
+"""By model_type, as in `config.json`."""

@@ -10,6 +10,7 @@ class Gemma4Backend(Gemma4Base):
     """Patches of 16 px go through the tower, which pools 3 x 3 of them to one token at its end."""
 
     model_type = "gemma4"
+    casts_pixels = True
     encoder = Encoder("vision_tower", "encoder.layers", "self_attn")
     projector = "embed_vision"
 

@@ -26,8 +26,9 @@ _HASH_CONTENT_BELOW = 100_000_000
 class ModelIdentity:
     """Known without loading the weights, so that a run answered by the store never loads them.
 
-    revision: the Hub commit, or a hash of a local checkpoint's files. quantization: as asked for, or that of the
-    checkpoint itself. attention: the kernel asked for. warnings: what is known to go wrong with a model so loaded.
+    revision: the Hub commit, or a hash of a local checkpoint's files, or of what random weights are made from.
+    quantization: as asked for, or that of the checkpoint itself. attention: the kernel asked for. warnings: what is
+    known to go wrong with a model so loaded.
     """
 
     source: str
@@ -64,13 +65,12 @@ def identify(
     Raises ModelError, also for what would show only when the model is loaded, as far as it can be seen before.
     """
     config, number_format = check_request(location, dtype, quantization, attention, trust_remote_code)
-    folder = Path(location.source)
     warning = None
     if quantization:
         warning = quantization_warning(location.label, count(location, config, attention, number_format), quantization)
     return ModelIdentity(
         source=location.source,
-        revision=_folder_hash(folder) if folder.is_dir() else commit(location),
+        revision=_revision(location),
         model_type=config.model_type,
         dtype=str(number_format).removeprefix("torch."),
         quantization=quantization or quantized_already(config),
@@ -81,6 +81,13 @@ def identify(
         default_positions=BACKENDS[config.model_type].default_positions,
         warnings=() if warning is None else (warning,),
     )
+
+
+def _revision(location: ModelLocation) -> str:
+    if location.random is not None:
+        return location.random.revision()
+    folder = Path(location.source)
+    return _folder_hash(folder) if folder.is_dir() else commit(location)
 
 
 def _versions(model_type: str, quantization: str | None, attention: str) -> dict[str, str]:

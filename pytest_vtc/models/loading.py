@@ -39,6 +39,8 @@ from pytest_vtc.models.precision import (
     resolve_dtype,
     try_quantization,
 )
+from pytest_vtc.models.random_weights import random_weights
+from pytest_vtc.models.stand_ins import stand_in_processor, stand_in_tokenizer
 
 
 def load_backend(
@@ -60,15 +62,20 @@ def load_backend(
     """
     location = locate(model) if isinstance(model, str) else model
     config, number_format = check_request(location, dtype, quantization, attention, trust_remote_code)
-    # The PIL processor, also where torchvision is installed: its pixels must not depend on what else is installed.
-    image_processor = read_part(
-        AutoImageProcessor.from_pretrained,
-        location,
-        "image processor",
-        backend="pil",
-        trust_remote_code=trust_remote_code,
-    )
-    tokenizer = _load_tokenizer(location, trust_remote_code)
+    if location.random is None:
+        # The PIL processor, also where torchvision is installed: its pixels must not depend on what else is installed.
+        image_processor = read_part(
+            AutoImageProcessor.from_pretrained,
+            location,
+            "image processor",
+            backend="pil",
+            trust_remote_code=trust_remote_code,
+        )
+        tokenizer = _load_tokenizer(location, trust_remote_code)
+    else:
+        described = location.random.description
+        image_processor = stand_in_processor(described)
+        tokenizer = stand_in_tokenizer(described, config.get_text_config().vocab_size)
     on_gpu = torch.cuda.is_available()
     weights = count(location, config, attention, number_format)
     if quantization:
@@ -89,7 +96,11 @@ def load_backend(
         options["device_map"] = ({"": device} if device else "auto") if on_gpu else "cpu"
     if quantization:
         options["quantization_config"] = quantization_config(quantization, number_format)
-    return BACKENDS[config.model_type](_load_weights(location, options).eval(), tokenizer, image_processor)
+    if location.random is None:
+        model = _load_weights(location, options).eval()
+    else:
+        model = random_weights(location.random, config, **options)
+    return BACKENDS[config.model_type](model, tokenizer, image_processor)
 
 
 def check_request(
@@ -106,6 +117,8 @@ def check_request(
     config = read_config(location, trust_remote_code)
     number_format = resolve_dtype(dtype, config)
     check_packages(config)
+    if location.random is not None and quantization:
+        raise ModelError(f"--vtc-quantization {quantization}: random weights cannot be quantised; leave the option out")
     check_quantization(quantization, config)
     check_attention(attention, config, number_format)
     check_files(location)

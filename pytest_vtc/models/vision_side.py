@@ -48,6 +48,8 @@ class VisionSide(ABC):
     """The module below `model.model` whose input is `hidden`."""
     lacks: ClassVar[Mapping[str, str]] = {}
     """What of a compressor's context the family cannot give, and why."""
+    casts_pixels: ClassVar[bool] = False
+    """The vision side takes float32 pixels at any precision and computes with them before it rounds them itself."""
     counts_images: ClassVar[bool] = False
     """An image is encoded differently if its prompt shows others as well."""
 
@@ -248,6 +250,8 @@ class VisionSide(ABC):
     def _pixels(self, processed: Any) -> dict[str, Tensor]:
         # Each from where it lies: joined first, they would no longer be in pinned memory.
         pixels = {key: processed[key].to(self.device, non_blocking=True) for key in self.pixel_keys}
+        if self.casts_pixels:
+            return pixels
         return {key: value.to(self.dtype) if value.is_floating_point() else value for key, value in pixels.items()}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pytest_vtc.cells import Cell
+from pytest_vtc.cells import MEANINGLESS, Cell
 from pytest_vtc.gates import Outcome, Verdict
 from pytest_vtc.report.columns import (
     Colour,
@@ -108,10 +108,11 @@ def _heading(results: Results, rows: Sequence[CellSummary], width: int) -> list[
     if results.manifest["settings"].get("answers") == "letters":
         rule += ", answered by letter probabilities"
     n = max(row.n_expected for row in rows)
-    return textwrap.wrap(
+    heading = textwrap.wrap(
         f"{cell.model} on {cell.dataset}: {n:,} of {about['size']:,} samples, seed {results.manifest['seed']}, {rule}",
         width,
     )
+    return [*heading, *([MEANINGLESS] if results.manifest["models"][cell.model]["random_weights"] else [])]
 
 
 def _table(rows: Sequence[CellSummary], width: int, paint: Paint) -> list[str]:

@@ -91,7 +91,12 @@ def load_parts(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> P
             model = Gemma3nForConditionalGeneration.from_pretrained(folder, dtype=dtype)
     else:
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
-    return Parts(model.eval(), AutoTokenizer.from_pretrained(folder), load_image_processor(name, folder))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.chat_template is None:  # it lies in the processor's own file
+        tokenizer.chat_template = json.loads((folder / "chat_template.json").read_text(encoding="utf-8"))[
+            "chat_template"
+        ]
+    return Parts(model.eval(), tokenizer, load_image_processor(name, folder))
 
 
 def load_image_processor(name: str, folder: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Tiny checkpoints, each made once per session."""
+"""Tiny checkpoints, each loaded once per session."""
 
 from __future__ import annotations
 
@@ -8,18 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.families.checkpoints import Parts, load_parts, make_checkpoint
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`checkpoint(name, sliding_window=None)`: the folder of a tiny checkpoint. Not to be written to."""
-
-    @cache
-    def make(name: str, sliding_window: int | None = None) -> Path:
-        return make_checkpoint(name, tmp_path_factory.mktemp(name), sliding_window)
-
-    return make
+from tests.families.checkpoints import Parts, load_parts
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from pytest_vtc.engine import Engine, Job
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.qwen2_5_vl import Qwen2_5VLBackend, Qwen2VLBackend
 from pytest_vtc.models.qwen3_vl import Qwen3VLBackend, Qwen3VLMoeBackend
-from pytest_vtc.models.sequences import Tile, VisionTokens
+from pytest_vtc.models.sequences import Row, Tile, VisionTokens
 from pytest_vtc.models.vision_side import Wants
 from pytest_vtc.parity import check_parity
 from tests.families.checkpoints import Parts, load_parts
@@ -176,15 +176,41 @@ def test_an_answer_of_the_stock_model_leaves_no_trace_in_the_next(backend: Backe
     assert gone_on.token_ids == before.token_ids
 
 
-def test_a_repetition_penalty_does_not_count_padding(windowed: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Qwen2.5-VL is published with one; padding repeats a token that an answer may well hold."""
-    monkeypatch.setattr(windowed.model.generation_config, "repetition_penalty", 1.5)
-    tokens = windowed.encode(WIDE)
-    short = windowed.row(prompt(windowed, tokens), [tokens], [first(4)], "original")
-    long = windowed.row(prompt(windowed, tokens), [tokens], [None], "original")
-    (alone,) = windowed.generate([short], 4)
-    monkeypatch.setattr(windowed, "pad_id", alone.token_ids[0])
-    assert windowed.generate([short, long], 4)[0] == alone
+class TestARepetitionPenalty:
+    """Qwen2.5-VL is published with one."""
+
+    @pytest.fixture(autouse=True)
+    def strong(self, windowed: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(windowed.model.generation_config, "repetition_penalty", 9.0)
+
+    @pytest.fixture
+    def rows(self, windowed: Backend) -> list[Row]:
+        tokens = windowed.encode(WIDE)
+        asked = [(4, QUESTION), (40, "Where does it stand, left or right?")]
+        return [
+            windowed.row(prompt(windowed, tokens, text=text), [tokens], [first(n)], "original") for n, text in asked
+        ]
+
+    @pytest.mark.parametrize("begun", [False, True], ids=["from scratch", "from prefixes"])
+    def test_does_not_count_padding(
+        self, windowed: Backend, rows: list[Row], monkeypatch: pytest.MonkeyPatch, begun: bool
+    ) -> None:
+        (alone,) = windowed.generate(rows[:1], 4)
+        new = [token for token in alone.token_ids if token not in rows[0].ids]
+        monkeypatch.setattr(windowed, "pad_id", new[0])
+        prefilled = windowed.prefill([row.prefix for row in rows]) if begun else None
+        assert windowed.generate(rows, 4, prefilled=prefilled)[0] == alone
+
+    @pytest.mark.parametrize("leaving", [0, 1])
+    def test_goes_on_where_a_row_has_left(
+        self, windowed: Backend, rows: list[Row], monkeypatch: pytest.MonkeyPatch, leaving: int
+    ) -> None:
+        alone = [windowed.generate([row], 6)[0] for row in rows]
+        assert alone[leaving].token_ids[1] not in alone[1 - leaving].token_ids
+        monkeypatch.setattr(windowed, "stop_ids", (alone[leaving].token_ids[1],))
+        together = windowed.generate(rows, 6)
+        assert together[leaving].token_ids == alone[leaving].token_ids[:1]
+        assert together[1 - leaving] == alone[1 - leaving]
 
 
 @pytest.mark.parametrize("size", [(96, 64), (60, 100), (300, 40), (8, 8), (64, 64)])

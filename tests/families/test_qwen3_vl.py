@@ -83,14 +83,15 @@ def test_rows_from_nowhere_are_refused_because_their_deepstack_rows_are_unknown(
         backend.row(ids, [tokens], [rows], "compact")
 
 
-class TestAThinkingCheckpoint:
-    @pytest.fixture(scope="class")
-    def thinking(self, checkpoint: Callable[[str], Path]) -> Backend:
-        parts = load_parts("qwen3_vl", checkpoint("qwen3_vl"))
-        parts.tokenizer.add_tokens(["<think>", "</think>"])
-        parts.tokenizer.chat_template = parts.tokenizer.chat_template.replace(r"assistant\n", r"assistant\n<think>\n")
-        return Qwen3VLBackend(parts.model, parts.tokenizer, parts.image_processor)
+@pytest.fixture(scope="module")
+def thinking(checkpoint: Callable[[str], Path]) -> Backend:
+    parts = load_parts("qwen3_vl", checkpoint("qwen3_vl"))
+    parts.tokenizer.add_tokens(["<think>", "</think>"])
+    parts.tokenizer.chat_template = parts.tokenizer.chat_template.replace(r"assistant\n", r"assistant\n<think>\n")
+    return Qwen3VLBackend(parts.model, parts.tokenizer, parts.image_processor)
 
+
+class TestAThinkingCheckpoint:
     def test_has_begun_a_thought_in_its_prompt(self, thinking: Backend) -> None:
         assert thinking.tokenizer.decode(thinking.prompt_ids("?", [])).endswith("assistant\n<think>\n")
 

@@ -1,0 +1,55 @@
+"""Whole runs of every family: table and files, from checkpoint folders as users give them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from pytest_vtc.report.json_report import SCHEMA
+from tests.families.checkpoints import NEEDS_TIMM, NEEDS_TORCHVISION, VARIANTS
+from tests.plugin.conftest import RunVtc
+
+WITHOUT_MORE_PACKAGES = sorted(VARIANTS.keys() - NEEDS_TIMM - NEEDS_TORCHVISION)
+SWEEP = ("--vtc-n=3", "--vtc-compressors=divprune,pool,downsample,random", "--vtc-ratios=0.5,0.25")
+
+STAND_INS = """
+import torch
+import pytest_vtc.bench
+from pytest_vtc.models.families import BACKENDS
+from tests.families.checkpoints import load_parts
+
+def load(location, *_args, **_options):
+    parts = load_parts(location.label, location.source_path)
+    return BACKENDS[parts.model.config.model_type](parts.model, parts.tokenizer, parts.image_processor)
+
+pytest_vtc.bench.load_backend = load
+"""
+"""An inner conftest.py: what the checkpoint needs beyond our dependencies is replaced by the tests' own parts."""
+
+
+def checked(results: dict[str, Any], label: str) -> None:
+    """Every cell of a model is measured or says why not, and less was kept where less was asked."""
+    jsonschema.validate(results, json.loads(SCHEMA.read_text()))
+    cells = {cell["id"].split("/", 1)[1]: cell for cell in results["cells"] if cell["id"].startswith(f"{label}/")}
+    assert cells["probes/stock"]["n"] == 3
+    for compressor in ("divprune", "pool", "random"):
+        half, quarter = (cells[f"probes/{compressor}@{ratio}"]["tokens"]["kept"] for ratio in ("0.5", "0.25"))
+        assert quarter["mean"] < half["mean"] < cells["probes/stock"]["tokens"]["kept"]["mean"]
+
+
+@pytest.mark.slow
+def test_a_sweep_over_every_family_ends_with_table_and_json(
+    run_vtc: RunVtc, results: Any, checkpoint: Callable[[str], Path]
+) -> None:
+    folders = [str(checkpoint(name)) for name in WITHOUT_MORE_PACKAGES]
+    result = run_vtc(f"--vtc-model={','.join(folders)}", *SWEEP, subprocess=True)
+    print("\n".join(result.outlines))
+    assert result.ret == 0
+    for folder in map(Path, folders):
+        checked(results(), folder.name)
+        result.stdout.fnmatch_lines([f"{folder.name} on probes*"])
