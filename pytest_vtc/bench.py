@@ -16,15 +16,18 @@ import pytest
 
 from pytest_vtc.case_keys import CaseKeys
 from pytest_vtc.cells import CaseFailed, Generation, Measurement
-from pytest_vtc.collection import CaseItem
+from pytest_vtc.collection import CaseItem, SkippedCellItem
 from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.engine import Engine, Job
+from pytest_vtc.gates import is_gated
 from pytest_vtc.in_flight import Company, InFlight, InFlightError, bury_dead, marker_name, prune
 from pytest_vtc.models.attention import attention_in_use
+from pytest_vtc.models.backend import PromptError
 from pytest_vtc.models.catalogue import ModelError, ModelLocation
 from pytest_vtc.models.loading import load_backend
 from pytest_vtc.models.precision import precision_in_use
 from pytest_vtc.parity import ParityError, check_parity, usable_samples
+from pytest_vtc.prompt_lengths import check_prompts
 from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
 from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES, Schedule
@@ -140,9 +143,13 @@ class Bench:
                 attention=settings.attention,
                 trust_remote_code=settings.trust_remote_code,
             )
-            mine = (sample for b in self.sweep.blocks if b.model == model for sample in self.schedule.samples(b))
-            parity = check_parity(backend, usable_samples(backend, mine), batched=settings.batch_size != 1)
-        except (ModelError, ParityError) as error:
+            mine = [block for block in self.sweep.blocks if block.model == model]
+            for block in mine:
+                longest = 1 if settings.answers == "letters" else block.max_new_tokens
+                check_prompts(backend, block.data.name, self.schedule.samples(block), longest)
+            first = itertools.chain.from_iterable(map(self.schedule.one_of_each_image, mine))
+            parity = check_parity(backend, usable_samples(backend, first), batched=settings.batch_size != 1)
+        except (ModelError, PromptError, ParityError) as error:
             self._stop(str(error))
         except (RuntimeError, AssertionError) as error:
             # Kernels that this machine or this quantisation lacks show at the first forward pass.
@@ -187,10 +194,13 @@ class Bench:
         """Plain data on the run that reports do not carry: cells in order, cases expected, the run's manifest."""
         # Distinct cases: two test functions in a suite measure the same ones.
         expected = self.schedule.expected()
-        gated = {cell.id for gate in self.sweep.gates for cell in self.sweep.cells if gate.matches(cell)}
-        cells = [cell for cell in self.sweep.cells if cell.id in expected or cell.id in gated]
+        sweep = self.sweep
+        cells = [cell for cell in sweep.cells if cell.id in expected or is_gated(cell, sweep.gates)]
+        seen = {item.skipped for item in self.session.items if isinstance(item, SkippedCellItem)}
+        skipped = [item for item in sweep.skipped if item in seen or is_gated(item.cell, sweep.gates)]
         return {
             "cells": [cell.to_dict() for cell in cells],
+            "skipped": [item.to_dict() for item in skipped],
             "expected": expected,
             "samples": {cell.id: len(block.data.samples) for block in self.sweep.blocks for cell in block.cells},
             "gates": [str(gate) for gate in self.sweep.gates],

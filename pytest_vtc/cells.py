@@ -50,11 +50,28 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class SkippedCell:
+    """A cell that is not run because its model cannot give the compressor what it needs. reason: why, in a phrase."""
+
+    cell: Cell
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.cell.to_dict(), "reason": self.reason}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> SkippedCell:
+        return cls(Cell(data["model"], data["dataset"], data["compressor"], data["ratio"]), data["reason"])
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """What the model did with one sample in one cell: what the store keeps. The score is derived from it.
 
     n_tokens: vision tokens of the unmodified model. n_asked: what the ratio asked for. n_kept: what was left.
     positions: the policy really used. truncated: the answer met the token limit before its end token.
+    beyond_window: prompt, all vision tokens of the unmodified model and answer are longer than its sliding window:
+    with fewer of them the text sees further back, so that dropping tokens is more than hiding them.
     seconds: this case's share of the time its window took.
     """
 
@@ -65,6 +82,7 @@ class Generation:
     n_generated: int
     positions: Positions
     truncated: bool
+    beyond_window: bool
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,6 +95,7 @@ class Generation:
             "n_generated": self.n_generated,
             "positions": self.positions,
             "truncated": self.truncated,
+            "beyond_window": self.beyond_window,
             "seconds": self.seconds,
         }
 
@@ -90,6 +109,7 @@ class Generation:
             data["n_generated"],
             data["positions"],
             data["truncated"],
+            data["beyond_window"],
             data["seconds"],
         )
 

@@ -142,6 +142,7 @@ def _models() -> Iterator[str]:
         *(f"{card.name}: {card.note}." for card in cards if card.note),
         "Any other checkpoint works by Hub id or folder if its config.json names one of these families (in parentheses)"
         f"{''.join(f' or {family}' for family in BACKENDS if family not in FAMILY_NAMES)}.",
+        "--random-weights NAME instead of --vtc-model NAME: the same shapes with random values, and no download.",
         "cannot: what a compressor may need and does not get there:",
         *_reasons({family: BACKENDS[family].lacks for family in FAMILY_NAMES}),
     ):
@@ -185,10 +186,15 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from pytest_vtc.pipeline import Pipeline, check_request
+    from pytest_vtc.image_compression import check_supported
+    from pytest_vtc.models.catalogue import locate
+    from pytest_vtc.models.families import family_of
+    from pytest_vtc.pipeline import Pipeline, choose
 
-    check_request(options.compressor, options.ratio)  # before the model is loaded
+    compressor = choose(options.compressor, options.ratio)
     random = None if options.random_weights is None else locate_random(options.random_weights)
+    if compressor is not None:  # before the model is loaded
+        check_supported(compressor, family_of(random or locate(options.model), options.trust_remote_code))
     pipeline = Pipeline(
         random or options.model,
         dtype=options.dtype,
@@ -202,7 +208,7 @@ def _run(options: argparse.Namespace) -> None:
     result = pipeline(
         options.image,
         options.prompt,
-        compressor=options.compressor,
+        compressor=compressor,
         ratio=options.ratio,
         max_new_tokens=options.max_new_tokens,
     )

@@ -1,4 +1,4 @@
-"""Test items: one per sample and cell, built from a test function that asks for `vtc_case`.
+"""Test items: one per sample and cell, built from a test function that asks for `vtc_case`; one per skipped cell.
 
 The items are not made by `parametrize`: a benchmark has up to a million of them, and a function item with a call
 specification costs several times as much to make and to keep.
@@ -19,19 +19,20 @@ from _pytest.fixtures import TopRequest
 from _pytest.mark.structures import NodeKeywords
 from _pytest.python import FunctionDefinition
 
-from pytest_vtc.cells import CaseFailed
+from pytest_vtc.cells import CaseFailed, SkippedCell
 from pytest_vtc.sweep import Case, Sweep
 
 
-def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[CaseItem]:
-    """Every case of the sweep as an item of `collector`: model by model, dataset by dataset, sample-major."""
+def make_items(collector: Any, name: str, function: Any, sweep: Sweep) -> list[pytest.Item]:
+    """The sweep as items of `collector`: cases model by model, dataset by dataset, sample-major; then skipped cells."""
     definition = FunctionDefinition.from_parent(collector, name=name, callobj=function)
     if next(definition.iter_markers("parametrize"), None) is not None:
         raise collector.CollectError(
             f"{name} takes vtc_case and is parametrized; give the sweep by options (or loop inside the test)"
         )
     test = _Test(definition, sweep)
-    return [CaseItem.from_parent(collector, test=test, order=order) for order in sweep.orders()]
+    cases: list[pytest.Item] = [CaseItem.from_parent(collector, test=test, order=order) for order in sweep.orders()]
+    return cases + [SkippedCellItem.from_parent(collector, test=test, skipped=skipped) for skipped in sweep.skipped]
 
 
 _FIXTURE = "vtc_case"
@@ -276,3 +277,29 @@ _OF_A_RUN = (
     "stash",
 )
 """Attributes that a run gives an item and that nothing reads after it."""
+
+
+class SkippedCellItem(pytest.Item):
+    """A cell that its model cannot run: one test, skipped with the reason, whatever the number of samples."""
+
+    is_vtc_skip = True
+
+    def __init__(self, *, test: _Test, skipped: SkippedCell, **of_pytest: Any) -> None:
+        super().__init__(name=f"{test.name}[{skipped.cell.id}]", **of_pytest)
+        self.test, self.skipped = test, skipped
+        self.own_markers.extend(test.marks)
+        self.keywords.update((mark.name, mark) for mark in test.marks)
+        # By a mark, so that the place that is shown is the test function and not the line below.
+        self.add_marker(pytest.mark.skip(reason=self.reason))
+
+    @property
+    def reason(self) -> str:
+        cell = self.skipped.cell
+        return f"{cell.compressor} is not run on {cell.model}: {self.skipped.reason}"
+
+    def runtest(self) -> None:
+        pytest.skip(self.reason)  # where marks are not heeded
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        path, line, _ = self.test.location
+        return path, line, self.name

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_vtc.cells import CaseError, Cell, Measurement
+from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.gates import Verdict, evaluate, parse_gate
 from pytest_vtc.report import json_report, terminal
 from pytest_vtc.results import Results, summarize
@@ -44,11 +44,13 @@ def conclude(
         # A test that measured its case and then failed by its own assertion has still measured it.
         errors=[error for error in errors if (error.cell, error.sample) not in measured],
         gates=tuple(facts["gates"]),
+        skipped=tuple(map(SkippedCell.from_dict, facts["skipped"])),
         interrupted=interrupted,
     )
     summaries = summarize(every)
     gates = [parse_gate(text) for text in every.gates]
-    verdicts = evaluate(gates, summaries, facts["samples"], complete=not interrupted, shard=facts["shard"])
+    complete, shard = not interrupted, facts["shard"]
+    verdicts = evaluate(gates, summaries, facts["samples"], complete, shard, every.skipped)
     # A cell of which nothing was selected has a verdict, if a gate is on it, and no row.
     results = replace(every, cells=tuple(cell for cell in cells if every.expected[cell.id]))
     summaries = [summary for summary in summaries if summary.n_expected]
@@ -60,9 +62,9 @@ def conclude(
         problem = f"ERROR: {error}"
     lines = terminal.render(results, summaries, verdicts, files, width, colour)
     selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
-    if facts["shard"] is not None:
+    if shard is not None:
         lines.append(
-            f"These files hold shard {facts['shard']}, {selected:,} of {whole:,} cases; "
+            f"These files hold shard {shard}, {selected:,} of {whole:,} cases; "
             "`python -m pytest_vtc merge DIR DIR ...` makes one run of all."
         )
     elif selected < whole:

@@ -89,7 +89,7 @@ class Engine:
             key = tuple(output.token_ids)
             if key not in texts:
                 texts[key] = self.backend.answer(output)
-            results.append(item.generation(texts[key], output, self.positions, share))
+            results.append(item.generation(texts[key], output, self.positions, self.backend.sliding_window, share))
         return results
 
 
@@ -108,15 +108,20 @@ class _Prepared:
     row: Row
     variant: _Variant
 
-    def generation(self, answer: str, output: Output, positions: Positions, seconds: float) -> Generation:
+    def generation(
+        self, answer: str, output: Output, positions: Positions, window: int | None, seconds: float
+    ) -> Generation:
+        n_kept = sum(len(features) for features in self.row.features)
+        uncompressed = len(self.row) - n_kept + self.variant.n_tokens + len(output.token_ids)
         return Generation(
             answer=answer,
             n_tokens=self.variant.n_tokens,
             n_asked=self.variant.n_asked,
-            n_kept=sum(len(features) for features in self.row.features),
+            n_kept=n_kept,
             n_generated=len(output.token_ids),
             positions=positions,
             truncated=output.truncated,
+            beyond_window=window is not None and uncompressed > window,
             seconds=seconds,
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, cast, get_args
 
-from pytest_vtc.cells import Cell
+from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.results import CellSummary
 
 Condition = Literal["max_drop", "min_accuracy"]
@@ -85,33 +86,48 @@ def unmatched(gates: Iterable[Gate], cells: Sequence[Cell]) -> list[Gate]:
     return [gate for gate in gates if not any(gate.matches(cell) for cell in cells)]
 
 
+def is_gated(cell: Cell, gates: Iterable[Gate]) -> bool:
+    """Whether any gate matches the cell."""
+    return any(gate.matches(cell) for gate in gates)
+
+
 def evaluate(
     gates: Sequence[Gate],
     summaries: Sequence[CellSummary],
     samples: Mapping[str, int],
     complete: bool,
     shard: str | None = None,
+    skipped: Sequence[SkippedCell] = (),
 ) -> list[Verdict]:
     """One verdict per gate, matching cell and limit, in that order; a limit met twice on one cell is judged once.
 
     samples: cell id -> samples of the sweep; a cell of which fewer were selected is not decided.
     complete: False if the run ended before its last case; nothing is decided then. shard: the part of a run that this
-    is, which decides nothing either.
+    is, which decides nothing either. skipped: cells that their models cannot run; of these nothing is decided.
     A drop passes if it is at most its limit, an accuracy if it is at least its limit.
     """
-    where = {(summary.cell.model, summary.cell.dataset) for summary in summaries}
+    cells = [*(summary.cell for summary in summaries), *(item.cell for item in skipped)]
+    where = {(cell.model, cell.dataset) for cell in cells}
+
+    def name(cell: Cell, limit: Limit) -> str:
+        return f"{cell.id if len(where) > 1 else cell.variant} {limit}"
+
     verdicts: dict[str, Verdict] = {}
     for gate in gates:
         for summary in summaries:
             if not gate.matches(summary.cell):
                 continue
             for limit in gate.limits:
-                name = f"{summary.cell.id if len(where) > 1 else summary.cell.variant} {limit}"
                 if shard is not None:
                     outcome, reason = "not decided", f"this is shard {shard}: merge the shards first"
                 else:
                     outcome, reason = _judge(limit, summary, samples[summary.cell.id], complete)
-                verdicts.setdefault(name, Verdict(name, summary.cell, outcome, reason))
+                verdict = Verdict(name(summary.cell, limit), summary.cell, outcome, reason)
+                verdicts.setdefault(verdict.name, verdict)
+        for item, limit in itertools.product(skipped, gate.limits):
+            if gate.matches(item.cell):
+                verdict = Verdict(name(item.cell, limit), item.cell, "not decided", f"not run: {item.reason}")
+                verdicts.setdefault(verdict.name, verdict)
     return list(verdicts.values())
 
 

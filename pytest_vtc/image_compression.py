@@ -266,17 +266,17 @@ def wants(compressors: Iterable[Compressor]) -> Wants:
 
 def unsupported(compressor: Compressor, lacks: Mapping[str, str]) -> str | None:
     """Why a family cannot give a compressor what it needs; None if it can. lacks: `Backend.lacks`."""
-    return next((f"{name}: {lacks[name]}" for name in sorted(compressor.needs & lacks.keys())), None)
+    return "; ".join(dict.fromkeys(lacks[name] for name in sorted(compressor.needs & lacks.keys()))) or None
 
 
-def check_supported(compressor: Compressor, backend: Backend | None = None) -> None:
+def check_supported(compressor: Compressor, family: Backend | type[Backend] | None = None) -> None:
     """Raise CompressionError if a compressor cannot be run, or cannot by this model, given what it declares."""
     if compressor.stage != "pre_llm":
         raise CompressionError(f"{compressor.spec} acts at stage {compressor.stage!r}; only 'pre_llm' can be run")
     if unknown := compressor.needs - CONTEXT_NAMES:
         raise CompressionError(f"{compressor.spec} needs {sorted(unknown)}; there is {sorted(CONTEXT_NAMES)}")
-    if backend is not None and (reason := unsupported(compressor, backend.lacks)) is not None:
-        raise CompressionError(f"{compressor.spec} cannot be run on this model: it needs {reason}")
+    if family is not None and (reason := unsupported(compressor, family.lacks)) is not None:
+        raise CompressionError(f"{compressor.spec} cannot be run on this model: {reason}")
 
 
 @lru_cache(maxsize=64)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pytest_vtc.cells import CaseError, Cell, Measurement
+from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.conclusion import Conclusion, conclude
-from pytest_vtc.gates import GateError, parse_gate, unmatched
+from pytest_vtc.gates import GateError, is_gated, parse_gate, unmatched
 from pytest_vtc.options import Shard, parse_shard
 from pytest_vtc.report.json_report import RUN_DEPENDENT, SCHEMA_VERSION, comparable, measurement_of
 from pytest_vtc.results import Manifest
@@ -167,8 +167,9 @@ def _facts(parts: Sequence[_Part], output: Path, gates: Sequence[str]) -> dict[s
     expected: Counter[str] = Counter()
     for part in parts:
         expected.update({cell["id"]: cell["n_expected"] for cell in part.document["cells"]})
-    seen = {cell["id"] for part in parts for cell in (*part.document["cells"], *_judged(part))}
-    grid = [
+    listed = {cell["id"] for part in parts for cell in part.document["skipped"]}
+    seen = listed | {cell["id"] for part in parts for cell in (*part.document["cells"], *_judged(part))}
+    every = [
         Cell(model, dataset, *variant)
         for model in manifest["models"]
         for dataset in manifest["datasets"]
@@ -180,10 +181,14 @@ def _facts(parts: Sequence[_Part], output: Path, gates: Sequence[str]) -> dict[s
     ]
     asked = list(dict.fromkeys(text for part in parts for text in part.document["gates"]["asked"]))
     judged = [parse_gate(text) for text in [*asked, *gates]]
-    if lost := unmatched(judged, grid):
+    if lost := unmatched(judged, every):
         raise GateError(f"gate {str(lost[0])!r} matches no cell of this run")
+    reasons = {cell.id: manifest["models"][cell.model]["unsupported"].get(str(cell.compressor)) for cell in every}
+    grid = [cell for cell in every if reasons[cell.id] is None]
+    skipped = [SkippedCell(cell, reason) for cell in every if (reason := reasons[cell.id]) is not None]
     return {
-        "cells": [c.to_dict() for c in grid if c.id in expected or any(gate.matches(c) for gate in judged)],
+        "cells": [cell.to_dict() for cell in grid if cell.id in expected or is_gated(cell, judged)],
+        "skipped": [s.to_dict() for s in skipped if s.cell.id in listed or is_gated(s.cell, judged)],
         "expected": dict(expected),
         "samples": {cell.id: manifest["datasets"][cell.dataset]["n"] for cell in grid},
         "gates": list(dict.fromkeys(map(str, judged))),

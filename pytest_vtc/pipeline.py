@@ -78,10 +78,10 @@ class Pipeline:
         """Answer one prompt about one image; `.answer` is the text, `.n_tokens` and `.n_kept` the vision tokens.
 
         compressor: an instance or a spec such as "divprune" or "./mine.py"; None is the unmodified model.
-        Raises CaseFailed (unreadable image, compressor that breaks its contract), SpecError, CompressionError.
+        Raises CaseFailed (unreadable image, compressor that breaks its contract), SpecError, CompressionError (one that
+        this model cannot run among other things).
         """
-        check_request(compressor, ratio)
-        chosen = _one(compressor) if isinstance(compressor, str) else compressor
+        chosen = choose(compressor, ratio)
         if chosen is not None:
             check_supported(chosen, self.backend)
         source: ImageSource = _Loaded(image) if isinstance(image, Image.Image) else ImageFile(Path(image))
@@ -99,9 +99,13 @@ def _one(spec: str) -> Compressor:
     return found[0]
 
 
-def check_request(compressor: Compressor | str | None, ratio: float) -> None:
-    """Raise CompressionError if compressor and ratio do not go together."""
+def choose(compressor: Compressor | str | None, ratio: float) -> Compressor | None:
+    """The compressor that was asked for. Raises SpecError, or CompressionError if it does not go with the ratio."""
     if not 0 < ratio <= 1:
         raise CompressionError(f"ratio {ratio:g} is outside (0, 1]; 0.25 keeps a quarter of the vision tokens")
     if ratio < 1 and compressor is None:
         raise CompressionError("a ratio says how many tokens to keep, a compressor which: name one, such as divprune")
+    chosen = _one(compressor) if isinstance(compressor, str) else compressor
+    if chosen is not None:
+        check_supported(chosen)
+    return chosen

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_vtc import options
 from pytest_vtc.controller import Controller
-from pytest_vtc.recorder import Recorder, is_case
+from pytest_vtc.recorder import Recorder, is_case, is_skipped_cell
 from pytest_vtc.retention import Retention
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Open the store and read the models' configurations, so that it is not the first case that fails."""
-    if session.config.option.collectonly or not any(map(is_case, session.items)):
+    if session.config.option.collectonly or not any(is_case(i) or is_skipped_cell(i) for i in session.items):
         return
     from pytest_vtc.in_flight import describe_suspects
     from pytest_vtc.store import StoreError
@@ -246,6 +246,8 @@ def pytest_runtest_makereport(
     item: Any, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report: Any = yield
+    if is_skipped_cell(item) and report.skipped:
+        report.vtc_skipped = True
     if not is_case(item):
         return report
     # On the report itself, so that it comes along from an xdist worker, and junit's properties stay clean.
@@ -279,6 +281,8 @@ def pytest_report_to_serializable() -> Generator[None, Any, Any]:
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> Any:
+    if hasattr(report, "vtc_skipped") and config.get_verbosity() <= 0:
+        return "skipped", "", "SKIPPED"  # no letter: a line below the table says it
     rows = getattr(report, "vtc", None)
     if not rows or report.when != "call" or not report.passed:
         return None

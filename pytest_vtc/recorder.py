@@ -23,6 +23,11 @@ def is_case(item: object) -> bool:
     return getattr(item, "is_vtc_case", None) is True
 
 
+def is_skipped_cell(item: object) -> bool:
+    """Does this item stand for a cell that is not run?"""
+    return getattr(item, "is_vtc_skip", None) is True
+
+
 class Recorder:
     """One run's results as they come in. Does nothing in a session without cases."""
 
@@ -31,6 +36,8 @@ class Recorder:
         self.rows: dict[int, Measurement] = {}
         """Measurements by their place in the sweep."""
         self.errors: dict[tuple[str, str], CaseError] = {}
+        self.n_skipped = 0
+        """Reports of cells that are not run."""
         self.facts: dict[str, Any] | None = None
         self.lines: list[str] = []
         self._shared: dict[Any, Any] = {}
@@ -76,6 +83,7 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._learn(getattr(report, "vtc_facts", None))
+        self.n_skipped += hasattr(report, "vtc_skipped")
         self.rows.update(getattr(report, "vtc", ()))
         if (failed := getattr(report, "vtc_error", None)) is not None:
             cell, sample, message = Cell(**failed[0]), failed[1], failed[2]
@@ -123,7 +131,7 @@ class Recorder:
             finished = not (session.shouldstop or session.shouldfail or self.cut_short)
             return result
         finally:
-            if self.rows or self.errors:
+            if self.rows or self.errors or self.n_skipped:
                 self._conclude(session, interrupted=not finished)
 
     def _conclude(self, session: pytest.Session, interrupted: bool) -> None:

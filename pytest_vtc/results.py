@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pytest_vtc.cells import CaseError, Cell, Measurement
+from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
+from pytest_vtc.sample_tables import Column, SampleTable, sample_tables
 from pytest_vtc.statistics import Interval, paired_difference, proportion_interval
 
 MIN_CATEGORY_SAMPLES = 10
@@ -21,6 +21,8 @@ class ModelInfo(TypedDict):
 
     source: Hub id, or name of a local folder; revision: commit, or hash of a local folder's files. attention: the
     kernel asked for. positions: the policy in force. warnings: what is known to go wrong with a model so loaded.
+    sliding_window: slots that the shortest-sighted layer sees; None if all see all of them.
+    unsupported: spec -> reason, of the run's compressors that the model cannot give what they need.
     random_weights: only the configuration is the source's; its answers mean nothing.
     """
 
@@ -32,6 +34,8 @@ class ModelInfo(TypedDict):
     warnings: list[str]
     device: str
     positions: str
+    sliding_window: int | None
+    unsupported: dict[str, str]
     random_weights: bool
 
 
@@ -134,6 +138,7 @@ class Results:
 
     cells: in report order, the stock cell of each model and dataset before its others.
     expected: cell id -> number of its selected cases; for a stock cell also those that came along as partners.
+    skipped: selected cells that their models cannot run; they are not among the cells.
     measurements: at most one per case, in any order. errors: at most one per case that has no measurement.
     gates: the gates as they were asked for. interrupted: the run ended before its last case.
     sample_order: dataset -> sample ids in run order; samples not named there follow in the order of `measurements`,
@@ -146,6 +151,7 @@ class Results:
     measurements: Sequence[Measurement]
     errors: Sequence[CaseError] = ()
     gates: tuple[str, ...] = ()
+    skipped: tuple[SkippedCell, ...] = ()
     interrupted: bool = False
     sample_order: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
@@ -174,6 +180,7 @@ class CellSummary:
     """One row of the table.
 
     n_errors: cases that failed; they are among the missing.
+    n_beyond_window: cases whose uncompressed sequence is longer than the model's sliding window.
     scored: False where the dataset has no answers. n_scored: measured cases whose sample has an answer.
     accuracy: mean score over them, 0 to 1; None if there are none.
     delta_pp: accuracy minus stock's in percentage points, over the n_paired samples measured in both; None for stock.
@@ -188,6 +195,7 @@ class CellSummary:
     n_empty: int
     n_unparsed: int
     n_truncated: int
+    n_beyond_window: int
     scored: bool
     n_scored: int
     accuracy: Interval | None
@@ -230,7 +238,7 @@ def summarize(results: Results) -> list[CellSummary]:
     for error in results.errors:
         errors.setdefault(error.cell, set()).add(error.sample)
     summaries: dict[Cell, CellSummary] = {}
-    for table in _tables(results):
+    for table in sample_tables(results):
         stock = table.columns.get(Cell(table.model, table.dataset))
         for cell, column in table.columns.items():
             summaries[cell] = _summary(
@@ -242,7 +250,7 @@ def summarize(results: Results) -> list[CellSummary]:
 def summarize_categories(results: Results) -> list[CategorySummary]:
     """Accuracy per category and variant, for scored categories with at least 10 stock samples, sorted by name."""
     summaries: list[CategorySummary] = []
-    for table in _tables(results):
+    for table in sample_tables(results):
         stock = table.columns.get(Cell(table.model, table.dataset))
         if stock is None or not table.scored:
             continue
@@ -265,7 +273,7 @@ def summarize_categories(results: Results) -> list[CategorySummary]:
 def in_run_order(results: Results) -> list[Measurement]:
     """The measurements sample-major: model and dataset, then sample, then cell; the same however they came in."""
     ordered: list[Measurement] = []
-    for table in _tables(results):
+    for table in sample_tables(results):
         keyed = [
             (int(row), rank, measurement)
             for rank, column in enumerate(table.columns.values())
@@ -275,96 +283,8 @@ def in_run_order(results: Results) -> list[Measurement]:
     return ordered
 
 
-@dataclass(frozen=True)
-class _Column:
-    """The measurements of one cell as arrays [n]. rows: sample number; scores: NaN where not scored."""
-
-    measurements: list[Measurement]
-    rows: NDArray[np.intp]
-    scores: NDArray[np.float64]
-
-    def per_category(self, table: _Table, n_categories: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Number of scored samples [C] and sum of their scores [C] for each category."""
-        scored = ~np.isnan(self.scores)
-        codes = table.category_codes[self.rows[scored]]
-        return (
-            np.bincount(codes, minlength=n_categories),
-            np.bincount(codes, weights=self.scores[scored], minlength=n_categories).astype(np.float64),
-        )
-
-
-@dataclass(frozen=True)
-class _Table:
-    """One model on one dataset: its samples numbered in run order, its cells in report order."""
-
-    model: str
-    dataset: str
-    columns: dict[Cell, _Column]
-    n_samples: int
-    group_codes: NDArray[np.intp]
-    categories: list[str]
-    category_codes: NDArray[np.intp]
-
-    @property
-    def scored(self) -> bool:
-        """Whether any sample has a score; a dataset of which nothing was measured counts as scored."""
-        return not any(len(c.rows) for c in self.columns.values()) or any(
-            not np.isnan(c.scores).all() for c in self.columns.values() if len(c.rows)
-        )
-
-
-def _tables(results: Results) -> Iterable[_Table]:
-    by_cell: dict[Cell, list[Measurement]] = {cell: [] for cell in results.cells}
-    by_table: dict[tuple[str, str], list[Measurement]] = {(cell.model, cell.dataset): [] for cell in results.cells}
-    for measurement in results.measurements:
-        by_cell[measurement.cell].append(measurement)
-        by_table[measurement.cell.model, measurement.cell.dataset].append(measurement)
-    for (model, dataset), measurements in by_table.items():
-        yield _table(
-            model,
-            dataset,
-            {cell: found for cell, found in by_cell.items() if (cell.model, cell.dataset) == (model, dataset)},
-            measurements,
-            results.sample_order.get(dataset, ()),
-        )
-
-
-def _table(
-    model: str,
-    dataset: str,
-    by_cell: Mapping[Cell, list[Measurement]],
-    measurements: Sequence[Measurement],
-    sample_order: Sequence[str],
-) -> _Table:
-    about: dict[str, Measurement] = {}
-    for measurement in measurements:
-        about.setdefault(measurement.sample, measurement)
-    rows: dict[str, int] = {sample: row for row, sample in enumerate(s for s in sample_order if s in about)}
-    for sample in about:
-        rows.setdefault(sample, len(rows))
-    groups: dict[tuple[str, str], int] = {}
-    categories: dict[str, int] = {}
-    group_codes, category_codes = np.zeros(len(rows), dtype=np.intp), np.zeros(len(rows), dtype=np.intp)
-    for sample, row in rows.items():
-        group, category = about[sample].group, about[sample].category
-        # A sample without a group stands alone.
-        group_codes[row] = groups.setdefault((group, "" if group else sample), len(groups))
-        category_codes[row] = categories.setdefault(category, len(categories))
-    # By sample, not as they came in: sums of fractions must come out the same to the last bit.
-    by_sample = {cell: sorted(found, key=lambda m: rows[m.sample]) for cell, found in by_cell.items()}
-    columns = {
-        cell: _Column(
-            found,
-            np.array([rows[m.sample] for m in found], dtype=np.intp),
-            np.array([np.nan if m.score is None else m.score for m in found], dtype=np.float64),
-        )
-        for cell, found in by_sample.items()
-    }
-    return _Table(model, dataset, columns, len(rows), group_codes, list(categories), category_codes)
-
-
 def _summary(
-    cell: Cell, column: _Column, stock: _Column | None, table: _Table, n_expected: int, n_errors: int
+    cell: Cell, column: Column, stock: Column | None, table: SampleTable, n_expected: int, n_errors: int
 ) -> CellSummary:
     found = column.measurements
     scored = ~np.isnan(column.scores)
@@ -387,6 +307,7 @@ def _summary(
         n_empty=sum(m.empty for m in found),
         n_unparsed=sum(m.unparsed for m in found),
         n_truncated=sum(m.generation.truncated for m in found),
+        n_beyond_window=sum(m.generation.beyond_window for m in found),
         scored=table.scored,
         n_scored=len(rows),
         accuracy=accuracy,

@@ -34,6 +34,10 @@ def describe_run(bench: Bench) -> Manifest:
             "warnings": list(identity.warnings),
             "device": identity.device,
             "positions": settings.positions or identity.default_positions,
+            "sliding_window": identity.sliding_window,
+            "unsupported": {
+                str(item.cell.compressor): item.reason for item in sweep.skipped if item.cell.model == label
+            },
             "random_weights": label in random,
         }
         for label, identity in bench.keys.identities.items()

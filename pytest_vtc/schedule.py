@@ -106,11 +106,14 @@ class Schedule:
         return bool(groups[(order - block.start) // width] == groups[(other - block.start) // width])
 
     def samples(self, block: Block) -> Iterator[Sample]:
-        """The selected samples of a block, one of each image, in order."""
-        grid = self._grid(block)
+        """The selected samples of a block, in order."""
+        return (block.data.samples[row] for row in self._rows(block))
+
+    def one_of_each_image(self, block: Block) -> Iterator[Sample]:
+        """The first of the selected samples on each image of a block, in order."""
         groups = self._groups_of(block)
         seen: set[int] = set()
-        for row in np.flatnonzero(grid.any(axis=1)).tolist():
+        for row in self._rows(block):
             if (group := int(groups[row])) not in seen:
                 seen.add(group)
                 yield block.data.samples[row]
@@ -128,6 +131,9 @@ class Schedule:
         """How many stock cases come along that were not selected themselves."""
         grids = map(self._grid, self._sweep.blocks)
         return sum(int((grid.any(axis=1) & ~grid[:, 0]).sum()) for grid in grids)
+
+    def _rows(self, block: Block) -> list[int]:
+        return np.flatnonzero(self._grid(block).any(axis=1)).tolist()
 
     def _grid(self, block: Block) -> NDArray[np.bool_]:
         return self.selected[block.start : block.stop].reshape(len(block.data.samples), len(block.cells))

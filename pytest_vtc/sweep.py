@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_vtc import discovery
-from pytest_vtc.cells import MEANINGLESS, Cell
+from pytest_vtc.cells import MEANINGLESS, Cell, SkippedCell
 from pytest_vtc.datasets.base import Sample, SampleSet
 from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
 from pytest_vtc.gates import Gate, parse_gate, unmatched
@@ -30,6 +30,7 @@ class Block:
     """Everything on one model and one dataset: the cells, stock first, their common samples, the longest answer.
 
     start: order of its first case. Its cases are sample-major: all cells of the first sample, then of the second.
+    skipped: cells that were asked for and that the model cannot run. They have no cases.
     """
 
     model: ModelLocation
@@ -37,6 +38,7 @@ class Block:
     cells: tuple[Cell, ...]
     max_new_tokens: int
     start: int = 0
+    skipped: tuple[SkippedCell, ...] = ()
 
     @property
     def stop(self) -> int:
@@ -91,6 +93,10 @@ class Sweep:
         return [cell for block in self.blocks for cell in block.cells]
 
     @property
+    def skipped(self) -> list[SkippedCell]:
+        return [skipped for block in self.blocks for skipped in block.skipped]
+
+    @property
     def n_cases(self) -> int:
         return self.blocks[-1].stop
 
@@ -113,6 +119,7 @@ class Sweep:
         lines = [
             f"vtc: {block.model.label} on {block.data.name}: "
             f"{len(block.data.samples):,} of {block.data.size:,} samples, {len(block.cells)} cells"
+            + (f"; {len(block.skipped)} more cannot be run on this model" if block.skipped else "")
             for block in self.blocks
         ]
         if any(block.model.random for block in self.blocks):
@@ -143,23 +150,27 @@ def build_sweep(settings: Settings) -> Sweep:
     opened: dict[str, SampleSet] = {}
     blocks: list[Block] = []
     for location in locations:
+        cannot = _cannot_run(location, compressors, settings.trust_remote_code)
         embedded = location.label == TINY or location.random is not None
         for spec in settings.data or (EMBEDDED_DATA if embedded else DEFAULT_DATA):
             if spec not in opened:
                 opened[spec] = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
             data = opened[spec]
             _check_answers(settings, data)
-            cells = [Cell(location.label, data.name), *(Cell(location.label, data.name, *v) for v in variants)]
+            asked = [Cell(location.label, data.name, *variant) for variant in variants]
+            cells = (Cell(location.label, data.name), *(c for c in asked if c.compressor not in cannot))
+            skipped = tuple(SkippedCell(c, cannot[c.compressor]) for c in asked if c.compressor in cannot)
             longest = settings.max_new_tokens or data.max_new_tokens
-            blocks.append(Block(location, data, tuple(cells), longest, blocks[-1].stop if blocks else 0))
+            blocks.append(Block(location, data, cells, longest, blocks[-1].stop if blocks else 0, skipped))
     names = {spec: data.name for spec, data in opened.items()}
     if len(set(names.values())) < len(names):
         raise OptionError(f"--vtc-data: two datasets have one name: {', '.join(names)}; rename one manifest")
     gates = tuple(parse_gate(text) for text in settings.gates)
-    if lost := unmatched(gates, [cell for block in blocks for cell in block.cells]):
+    every = [cell for block in blocks for cell in (*block.cells, *(skipped.cell for skipped in block.skipped))]
+    if lost := unmatched(gates, every):
+        called = [f"{spec}@{ratio:g}" for spec, ratio in variants[:3]]
         raise OptionError(
-            f"--vtc-gate {str(lost[0])!r} matches no cell of this run; cells are called "
-            f"{', '.join(cell.variant for cell in blocks[0].cells[1:4])} ..."
+            f"--vtc-gate {str(lost[0])!r} matches no cell of this run; cells are called {', '.join(called)} ..."
         )
     _check_folder(settings)
     shard_orders = None if settings.shard is None else orders_of_shard(blocks, settings.shard)
@@ -187,6 +198,18 @@ def _check_supported(compressors: dict[str, Any]) -> None:
 
     for compressor in compressors.values():
         check_supported(compressor)
+
+
+def _cannot_run(location: ModelLocation, compressors: dict[str, Any], trust_remote_code: bool) -> dict[str, str]:
+    """The specs of the compressors that a model cannot give what they need, each with the reason."""
+    if not any(compressor.needs for compressor in compressors.values()):
+        return {}  # nothing is to be known of the model yet
+    from pytest_vtc.image_compression import unsupported
+    from pytest_vtc.models.families import family_of
+
+    lacks = family_of(location, trust_remote_code).lacks
+    found = {spec: unsupported(compressor, lacks) for spec, compressor in compressors.items()}
+    return {spec: reason for spec, reason in found.items() if reason is not None}
 
 
 def _check_answers(settings: Settings, data: SampleSet) -> None:

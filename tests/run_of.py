@@ -28,6 +28,8 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "warnings": [],
                 "device": "cpu",
                 "positions": "compact",
+                "sliding_window": 512,
+                "unsupported": {},
                 "random_weights": False,
             }
         },
@@ -92,6 +94,7 @@ def measured(
             n_generated=2,
             positions=flags.get("positions", "compact"),
             truncated=flags.get("truncated", False),
+            beyond_window=flags.get("beyond_window", False),
             seconds=flags.get("seconds", 0.25),
         ),
         score=score,

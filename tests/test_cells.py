@@ -19,6 +19,7 @@ GENERATIONS = st.builds(
     n_generated=st.integers(0),
     positions=st.sampled_from(["original", "compact"]),
     truncated=st.booleans(),
+    beyond_window=st.booleans(),
     seconds=st.floats(0, allow_nan=False),
 )
 CELLS = st.builds(Cell, st.text(), st.text(), st.none() | st.text(), st.none() | st.floats(0.01, 1))
@@ -57,12 +58,12 @@ def test_a_generation_survives_the_store(generation: Generation) -> None:
 
 
 def test_a_measurement_says_what_was_answered() -> None:
-    generation = Generation("yes", 64, 32, 31, 2, "compact", False, 0.25)
+    generation = Generation("yes", 64, 32, 31, 2, "compact", False, False, 0.25)
     measurement = Measurement(Cell("m", "d"), "s", "", "s", ("yes",), generation, 1.0, "yes", False, False, 7)
     assert (measurement.answer, measurement.n_tokens, measurement.n_kept) == ("yes", 64, 31)
 
 
 def test_a_measurement_without_what_it_shares_weighs_less_than_300_bytes() -> None:
-    generation = Generation("yes", 64, 32, 32, 2, "compact", False, 0.25)
+    generation = Generation("yes", 64, 32, 32, 2, "compact", False, False, 0.25)
     measurement = Measurement(Cell("m", "d"), "s", "", "s", ("yes",), generation, 1.0, "yes", False, False, 7)
     assert sys.getsizeof(measurement) + sys.getsizeof(generation) < 300

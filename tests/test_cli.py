@@ -11,6 +11,9 @@ from pytest_vtc import Pipeline
 from pytest_vtc.cli import main
 from pytest_vtc.datasets.probe_scenes import make_scene
 from pytest_vtc.engine import CaseFailed
+from tests.random_models import small_model
+
+__all__ = ["small_model"]
 
 
 @pytest.fixture
@@ -52,6 +55,22 @@ def test_run_answers_a_question_about_an_image(scene: Path, capsys: pytest.Captu
     assert "[64 -> 64 vision tokens" in shown.err
 
 
+def test_run_takes_random_weights_and_says_what_answers_mean(
+    scene: Path, small_model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", "--image", str(scene), "--prompt", "what ?", "--random-weights", f"{small_model}:2:1"]
+    assert main([*arguments, "--max-new-tokens", "2"]) == 0
+    shown = capsys.readouterr().err
+    assert "[64 -> 64 vision tokens" in shown
+    assert f"[random-{small_model}:2:1: random weights: answers mean nothing" in shown
+
+
+def test_run_takes_a_model_or_random_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--image", "x", "--prompt", "x", "--model", "gemma-4-E2B-it", "--random-weights", "gemma-4-E4B-it"])
+    assert "not allowed with argument --model" in capsys.readouterr().err
+
+
 def test_run_compresses(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", "--image", str(scene), "--prompt", "what ?", "--compressor", "divprune", "--ratio", "0.25"]
     assert main(arguments) == 0
@@ -63,6 +82,7 @@ def test_run_compresses(scene: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         (["run", "--image", "gone.png", "--prompt", "x"], "gone.png"),
         (["run", "--image", "x", "--prompt", "x", "--model", "nope"], "unknown model 'nope'"),
+        (["run", "--image", "x", "--prompt", "x", "--random-weights", "nope"], "no configuration for 'nope'"),
         (["run", "--image", "x", "--prompt", "x", "--ratio", "2"], "outside (0, 1]"),
         (["run", "--image", "x", "--prompt", "x", "--ratio", "0.5"], "a compressor which"),
         (["fetch", "mmmu"], "unknown dataset 'mmmu': did you mean mmmu_pro"),

@@ -222,6 +222,22 @@ def test_an_answer_that_meets_the_limit_is_marked(tiny: Backend, samples: list[S
     assert (short.truncated, enough.truncated) == (True, False)
 
 
+@pytest.mark.parametrize("spec", ["identity", "pool"])
+def test_a_case_is_beyond_the_window_by_its_uncompressed_length(
+    tiny: Backend, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    jobs = jobs_for(samples[:1], spec, ratios=(0.125,))
+    for job, found in zip(jobs, Engine(tiny).run(jobs, 8), strict=True):
+        assert isinstance(found, Generation)
+        # Of the placeholders for an image one is in the prompt already.
+        length = len(tiny.prompt_ids(job.sample.prompt, [(Tile(8, 8),)])) + found.n_tokens - 1 + found.n_generated
+        for window, beyond in ((length, False), (length - 1, True), (None, False)):
+            monkeypatch.setattr(tiny, "sliding_window", window)
+            (again,) = Engine(tiny).run([job], 8)
+            assert isinstance(again, Generation)
+            assert (again.answer, again.beyond_window) == (found.answer, beyond)
+
+
 def test_the_random_draw_depends_on_seed_and_image_alone(tiny: Backend, samples: list[Sample]) -> None:
     (compressor,) = resolve(["random"])
     draws = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_vtc.cells import CaseError, Cell
+from pytest_vtc.cells import CaseError, Cell, SkippedCell
 from pytest_vtc.gates import Gate, GateError, Limit, evaluate, parse_gate, unmatched
 from pytest_vtc.results import Results, summarize
 from tests.run_of import HALF, QUARTER, STOCK, run_of
@@ -218,3 +218,22 @@ def test_a_cell_of_which_a_part_was_selected_is_not_decided() -> None:
     results = run_of({STOCK: [1.0] * 2, HALF: [1.0] * 2})
     verdict = judged(results, "*: max_drop=1", samples=200)[0]
     assert verdict[1:] == ("not decided", "only 2 of its 200 cases were selected")
+
+
+def test_a_skipped_cell_is_not_decided_beside_cells_that_are() -> None:
+    results = run_of({STOCK: [1.0] * 2, HALF: [1.0] * 2}, skipped=(SkippedCell(QUARTER, "it has no encoder"),))
+    gates = [parse_gate("*: max_drop=1, min_accuracy=50")]
+    verdicts = evaluate(gates, summarize(results), results.expected, True, skipped=results.skipped)
+    assert [(v.name, v.outcome) for v in verdicts] == [
+        ("divprune@0.5 max_drop=1", "pass"),
+        ("divprune@0.5 min_accuracy=50", "pass"),
+        ("divprune@0.25 max_drop=1", "not decided"),
+        ("divprune@0.25 min_accuracy=50", "not decided"),
+    ]
+    assert verdicts[-1].reason == "not run: it has no encoder"
+
+
+def test_skipped_cells_of_several_models_are_told_apart() -> None:
+    skipped = [SkippedCell(Cell(model, "probes", "fps", 0.5), "why") for model in ("a", "b")]
+    names = [v.name for v in evaluate([parse_gate("fps@0.5: max_drop=1")], [], {}, True, skipped=skipped)]
+    assert names == ["a/probes/fps@0.5 max_drop=1", "b/probes/fps@0.5 max_drop=1"]

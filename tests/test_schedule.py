@@ -122,6 +122,13 @@ def test_a_partner_is_needed_until_the_last_case_of_its_sample_has_been_asked_fo
     assert not schedule.needs_partner(0)
 
 
+def test_selected_samples_are_listed_all_or_one_of_each_image() -> None:
+    sweep = sweep_of("aabc")
+    schedule = Schedule(sweep, [1, 3, 4, 11])
+    assert [sample.id for sample in schedule.samples(sweep.blocks[0])] == ["s0", "s1", "s3"]
+    assert [sample.id for sample in schedule.one_of_each_image(sweep.blocks[0])] == ["s0", "s3"]
+
+
 def test_a_stock_cell_expects_its_partners() -> None:
     assert Schedule(sweep_of("ab", n_cells=2), [1, 2, 3]).expected() == {"m/data0/stock": 2, "m/data0/c1@0.5": 2}
     assert Schedule(sweep_of("ab", n_cells=2), [0]).expected() == {"m/data0/stock": 1}

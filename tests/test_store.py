@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from pytest_vtc.cells import Generation
 from pytest_vtc.store import SCHEMA_VERSION, Store, StoreError, case_key
 
-SEVEN = Generation("seven", 64, 32, 32, 2, "compact", False, 0.01)
+SEVEN = Generation("seven", 64, 32, 32, 2, "compact", False, False, 0.01)
 
 generations = st.builds(
     Generation,
@@ -140,7 +140,7 @@ from pytest_vtc.cells import Generation
 from pytest_vtc.store import Store
 store, window = Store(Path(sys.argv[1])), 0
 while True:
-    g = Generation(str(window), 64, 32, 32, 2, "compact", False, 0.01)
+    g = Generation(str(window), 64, 32, 32, 2, "compact", False, False, 0.01)
     store.put_many([(f"{window}/{i}", g) for i in range(20)])
     print(window, flush=True)
     window += 1
@@ -362,6 +362,16 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path: Path) -> None:
 def test_the_version_stands_for_these_fields() -> None:
     # Fields of Generation are what a store holds: change both together, with a new version.
     assert (SCHEMA_VERSION, [field.name for field in fields(Generation)]) == (
-        1,
-        ["answer", "n_tokens", "n_asked", "n_kept", "n_generated", "positions", "truncated", "seconds"],
+        2,
+        [
+            "answer",
+            "n_tokens",
+            "n_asked",
+            "n_kept",
+            "n_generated",
+            "positions",
+            "truncated",
+            "beyond_window",
+            "seconds",
+        ],
     )

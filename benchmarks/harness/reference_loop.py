@@ -36,7 +36,7 @@ class ReferenceLoop:
         (source,) = sample.images
         pixels = self.processor(images=[source.open()], return_tensors="pt")
         features = self.model.model.get_image_features(
-            pixels["pixel_values"].to(self.model.device, self.model.dtype),
+            pixels["pixel_values"].to(self.model.device),
             pixels["image_position_ids"].to(self.model.device),
             return_dict=True,
         ).pooler_output[0]

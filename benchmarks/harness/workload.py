@@ -40,8 +40,8 @@ def run_windows(engine: Engine, jobs: Sequence[Job], max_new_tokens: int) -> lis
     start = 0
     while start < len(jobs):
         stop = _window_end(engine, jobs, start)
-        upcoming = [source for job in jobs[stop : stop + 512] for source in job.sample.images]
-        for result in engine.run(jobs[start:stop], max_new_tokens, list(dict.fromkeys(upcoming))):
+        upcoming = [job.sample for job in jobs[stop : stop + 512]]
+        for result in engine.run(jobs[start:stop], max_new_tokens, upcoming):
             if not isinstance(result, Generation):
                 raise result
             answers.append(result.answer)

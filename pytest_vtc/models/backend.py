@@ -108,11 +108,7 @@ class Backend(VisionSide, TextSide):
     @cached_property
     def sliding_window(self) -> int | None:
         """Slots of the key-value cache that the shortest-sighted layer sees; None if all see all of them."""
-        config = self.model.config.get_text_config()
-        kinds = getattr(config, "layer_types", None)
-        if kinds is not None and "sliding_attention" not in kinds:
-            return None
-        return getattr(config, "sliding_window", None)
+        return shortest_window(self.model.config)
 
     @torch.inference_mode()
     def prefill(self, prefixes: Sequence[Prefix], lead: Prefilled | None = None) -> Prefilled:
@@ -225,7 +221,21 @@ class Backend(VisionSide, TextSide):
         logits = torch.stack(generated.logits, dim=1)[0].float().cpu() if with_logits else None
         return Output(new_ids if end is None else new_ids[:end], end is None, logits)
 
+    @cached_property
+    def context_length(self) -> int | None:
+        """Tokens that prompt, images and answer may have together; None if the checkpoint names no limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
     def _check_length(self, length: int) -> None:
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        limit = self.context_length
         if limit is not None and length > limit:
             raise PromptError(f"prompt and answer need {length} tokens, the model's context has {limit}")
+
+
+def shortest_window(config: Any) -> int | None:
+    """`Backend.sliding_window` of a checkpoint, by its configuration."""
+    text = config.get_text_config()
+    kinds = getattr(text, "layer_types", None)
+    if kinds is not None and "sliding_attention" not in kinds:
+        return None
+    return getattr(text, "sliding_window", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_vtc.models.backend import Backend
+from pytest_vtc.models.catalogue import ModelLocation
 from pytest_vtc.models.gemma3 import Gemma3Backend
 from pytest_vtc.models.gemma3n import Gemma3nBackend
 from pytest_vtc.models.gemma4 import Gemma4Backend
@@ -37,3 +38,12 @@ FAMILIES: tuple[type[Backend], ...] = (
 
 BACKENDS: dict[str, type[Backend]] = {family.model_type: family for family in FAMILIES}
 """By model_type, as in `config.json`."""
+
+
+def family_of(location: ModelLocation, trust_remote_code: bool = False) -> type[Backend]:
+    """The family of a model. Reads the configuration of one that is not in the catalogue. Raises ModelError."""
+    if location.card is not None and location.card.model_type in BACKENDS:
+        return BACKENDS[location.card.model_type]
+    from pytest_vtc.models.checkpoint import read_config  # reads checkpoints, and takes seconds to import
+
+    return BACKENDS[read_config(location, trust_remote_code).model_type]

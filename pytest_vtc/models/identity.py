@@ -13,6 +13,7 @@ import torch
 
 from pytest_vtc.cells import Positions
 from pytest_vtc.models.attention import Attention
+from pytest_vtc.models.backend import shortest_window
 from pytest_vtc.models.catalogue import NEEDS_PACKAGES, ModelLocation, Quantization
 from pytest_vtc.models.checkpoint import commit
 from pytest_vtc.models.families import BACKENDS
@@ -41,6 +42,7 @@ class ModelIdentity:
     device: str
     libraries: dict[str, str]
     default_positions: Positions
+    sliding_window: int | None
     warnings: tuple[str, ...] = ()
 
     def key_parts(self) -> dict[str, Any]:
@@ -79,6 +81,7 @@ def identify(
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         libraries=_versions(config.model_type, quantization, attention),
         default_positions=BACKENDS[config.model_type].default_positions,
+        sliding_window=shortest_window(config),
         warnings=() if warning is None else (warning,),
     )
 

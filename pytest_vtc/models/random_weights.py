@@ -23,6 +23,7 @@ from pytest_vtc.models.stand_ins import stand_in_processor, stand_in_tokenizer
 _SEED = 0
 _STD = 0.02
 """Of what a model's class would start with one value throughout; it draws the rest with this or a similar one."""
+_SHARE_OF_TIED = 0.1
 
 
 def random_parts(
@@ -140,14 +141,19 @@ def _greedy(described: Description) -> GenerationConfig:
 
 
 @torch.no_grad()
-def _vary(model: torch.nn.Module) -> None:
-    """Draw tables and matrices that their class starts with one value throughout, which would hide what is in an image.
+def _vary(model: Any) -> None:
+    """Let answers depend on images and layers.
 
-    (Gemma 3's projector starts at zero, Gemma 4's position table at one.)
+    Tables and matrices that their class starts with one value throughout would hide what is in an image (Gemma 3's
+    projector starts at zero, Gemma 4's position table at one). And where tokens are read and written by one table, it
+    would outshine the layers: the last token of the prompt would be the whole answer, over and over.
     """
     for parameter in model.parameters():
         if parameter.ndim > 1 and not parameter.is_meta and parameter.amin() == parameter.amax():
             parameter.normal_(std=_STD)
+    read, written = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    if read is written and not read.is_meta:
+        read.mul_(_SHARE_OF_TIED)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from pytest_vtc.cells import Cell, Generation, Measurement
+from pytest_vtc.cells import Cell, Generation, Measurement, SkippedCell
 from pytest_vtc.gates import Verdict
 from pytest_vtc.results import (
     CategorySummary,
@@ -20,7 +20,7 @@ from pytest_vtc.results import (
 from pytest_vtc.statistics import Interval
 from pytest_vtc.whole_file import write_whole
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = Path(__file__).with_name("results.schema.json")
 
 RUN_DEPENDENT = "run"
@@ -57,6 +57,7 @@ def to_document(results: Results, summaries: Sequence[CellSummary], verdicts: Se
         "manifest": results.manifest,
         "interrupted": results.interrupted,
         "cells": [_cell(summary) for summary in summaries],
+        "skipped": [_skipped(item) for item in results.skipped],
         "categories": [_category(summary) for summary in summarize_categories(results)],
         "budget": [_budget(summary) for summary in summaries],
         "gates": {
@@ -85,6 +86,7 @@ def sample_line(measurement: Measurement) -> dict[str, Any]:
         "empty": measurement.empty,
         "unparsed": measurement.unparsed,
         "truncated": generation.truncated,
+        "beyond_window": generation.beyond_window,
         "n_tokens": generation.n_tokens,
         "n_asked": generation.n_asked,
         "n_kept": generation.n_kept,
@@ -115,6 +117,7 @@ def measurement_of(line: Mapping[str, Any], cell: Cell) -> Measurement:
             n_generated=line["n_generated"],
             positions=line["positions"],
             truncated=line["truncated"],
+            beyond_window=line["beyond_window"],
             seconds=math.nan if run["seconds"] is None else run["seconds"],
         ),
         score=line["score"],
@@ -151,6 +154,7 @@ def _cell(summary: CellSummary) -> dict[str, Any]:
         "n_empty": summary.n_empty,
         "n_unparsed": summary.n_unparsed,
         "n_truncated": summary.n_truncated,
+        "n_beyond_window": summary.n_beyond_window,
         "scored": summary.scored,
         "n_scored": summary.n_scored,
         "accuracy": _interval(summary.accuracy),
@@ -159,6 +163,10 @@ def _cell(summary: CellSummary) -> dict[str, Any]:
         "positions": list(summary.positions),
         RUN_DEPENDENT: {"n_cached": summary.n_cached, "seconds_per_case": summary.seconds},
     }
+
+
+def _skipped(item: SkippedCell) -> dict[str, Any]:
+    return {"id": item.cell.id, "variant": item.cell.variant, **item.to_dict()}
 
 
 def _budget(summary: CellSummary) -> dict[str, Any]:

@@ -74,11 +74,17 @@ def render(
             else "Interrupted: the same command goes on where this run stopped."
         )
         lines += [paint(way_on, "yellow"), ""]
-    for model, dataset in dict.fromkeys((s.cell.model, s.cell.dataset) for s in summaries):
+    cells = [*(summary.cell for summary in summaries), *(item.cell for item in results.skipped)]
+    for model, dataset in dict.fromkeys((cell.model, cell.dataset) for cell in cells):
         rows = _in_reading_order([s for s in summaries if (s.cell.model, s.cell.dataset) == (model, dataset)])
-        lines += [*(paint(line, "bold") for line in _heading(results, rows, width)), ""]
-        lines += [*_table(rows, width, paint), ""]
-        if not rows[0].scored:
+        if rows:
+            lines += [*(paint(line, "bold") for line in _heading(results, rows, width)), ""]
+            lines += [*_table(rows, width, paint), ""]
+        else:
+            lines += [paint(clipped(f"{model} on {dataset}", width), "bold"), ""]
+        notes = [*_beyond_window(results, model, dataset), *_not_run(results, model, dataset)]
+        lines += [*(line for note in notes for line in textwrap.wrap(note, width)), *([""] if notes else [])]
+        if rows and not rows[0].scored:
             lines += _answers(results, [row.cell for row in rows], width)
         own = [c for c in categories if (c.model, c.dataset) == (model, dataset)]
         if own:
@@ -140,6 +146,31 @@ def _table(rows: Sequence[CellSummary], width: int, paint: Paint) -> list[str]:
         counted = [i for i, row in enumerate(rows) if any(count(row) for count in _COUNTS.values())]
         lines += ["", *tabulated([column.only(counted) for column in (names, ratios, *counts)])]
     return lines
+
+
+def _beyond_window(results: Results, model: str, dataset: str) -> list[str]:
+    """A note on samples for which cells differ in more than the tokens that were dropped."""
+    samples: dict[str, bool] = {}
+    for m in results.measurements:
+        if (m.cell.model, m.cell.dataset) == (model, dataset):
+            samples[m.sample] = samples.get(m.sample, False) or m.generation.beyond_window
+    n = sum(samples.values())
+    if not n:
+        return []
+    window = results.manifest["models"][model]["sliding_window"]
+    return [
+        f"{n:,} of {len(samples):,} samples {'is' if n == 1 else 'are'}, uncompressed, longer than the model's sliding "
+        f"window of {window:,} tokens: with fewer vision tokens their text sees further back than in stock."
+    ]
+
+
+def _not_run(results: Results, model: str, dataset: str) -> list[str]:
+    """A note for each reason on the cells that the model cannot run."""
+    variants: dict[str, list[str]] = {}
+    for item in results.skipped:
+        if (item.cell.model, item.cell.dataset) == (model, dataset):
+            variants.setdefault(item.reason, []).append(item.cell.variant)
+    return [f"Not run: {', '.join(names)}: {reason}" for reason, names in variants.items()]
 
 
 def _category_tables(categories: Sequence[CategorySummary], variants: Sequence[str], width: int) -> list[str]:

@@ -139,15 +139,26 @@ def test_no_matrix_is_of_one_value_and_every_value_is_finite(small_model: str) -
     assert not any(buffer.isnan().any() for buffer in model.buffers())
 
 
-def test_a_projector_that_its_class_starts_at_zero_is_drawn_too() -> None:
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+def narrow_gemma3(width: int) -> Any:
+    """One layer of Gemma 3: its hidden states as wide as asked, all else small."""
+    sizes = {"intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = Gemma3Config(
-        text_config={**sizes, "vocab_size": 300, "num_key_value_heads": 1, "head_dim": 16},
-        vision_config={**sizes, "image_size": 32, "patch_size": 4, "model_type": "siglip_vision_model"},
+        text_config={**sizes, "hidden_size": width, "vocab_size": 300, "num_key_value_heads": 1, "head_dim": 16},
+        vision_config={**sizes, "hidden_size": 32, "image_size": 32, "patch_size": 4, "vision_use_head": False}
+        | {"model_type": "siglip_vision_model"},
         mm_tokens_per_image=16,
     )
-    model = random_weights(request("gemma-3-4b-it"), config, dtype=torch.float32)
-    assert model.model.multi_modal_projector.mm_input_projection_weight.std() > 0
+    return random_weights(request("gemma-3-4b-it"), config, dtype=torch.float32)
+
+
+def test_a_projector_that_its_class_starts_at_zero_is_drawn_too() -> None:
+    assert narrow_gemma3(32).model.multi_modal_projector.mm_input_projection_weight.std() > 0
+
+
+def test_an_answer_is_not_the_last_token_of_the_prompt_again() -> None:
+    ids = torch.arange(20, 180).view(16, 10)
+    answers = narrow_gemma3(512)(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -1].argmax(dim=-1)
+    assert (answers == ids[:, -1]).float().mean() < 0.5
 
 
 def test_answers_are_greedy_and_end_where_the_checkpoint_ends_them(small_model: str) -> None:

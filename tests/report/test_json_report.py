@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pytest_vtc.cells import CaseError, Measurement
+from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.gates import evaluate, parse_gate
 from pytest_vtc.report.json_report import SCHEMA, ReportError, comparable, sample_line, write
 from pytest_vtc.results import Results, summarize
@@ -34,7 +34,7 @@ def written(results: Results, folder: Path) -> Written:
 
 
 def a_run() -> Results:
-    """Something of everything: errors, gates of every outcome, fractions, a cell without measurements, no answers."""
+    """Something of everything: errors, gates of every outcome, fractions, cells without measurements, no answers."""
     rows: list[Measurement] = []
     for i in range(12):
         rows.append(measured(STOCK, i, 1.0, group=f"image {i // 2}"))
@@ -45,6 +45,7 @@ def a_run() -> Results:
         measurements=rows,
         errors=[CaseError(HALF, "s005", "compressor divprune raised ValueError: x")],
         gates=("divprune@0.5: max_drop=1", "*: min_accuracy=0"),
+        skipped=(SkippedCell(Cell("tiny", "probes", "downsample", 0.5), "it takes one image size"),),
     )
 
 
@@ -114,7 +115,7 @@ def test_what_is_written_is_as_documented(
 BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a field too many": lambda d: d.update(extra=1),
     "a field too few": lambda d: d.pop("budget"),
-    "another version": lambda d: d.update(schema_version=2),
+    "another version": lambda d: d.update(schema_version=1),
     "a count below nothing": lambda d: d["cells"][0].update(n_missing=-1),
     "an unknown outcome": lambda d: d["gates"]["verdicts"][0].update(outcome="passed"),
     "a ratio above one": lambda d: d["cells"][1].update(ratio=1.5),
@@ -123,6 +124,7 @@ BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a time outside of run": lambda d: d["cells"][0].update(seconds=1.0),
     "a manifest without a seed": lambda d: d["manifest"].pop("seed"),
     "a model without its type": lambda d: d["manifest"]["models"]["tiny"].pop("dtype"),
+    "a skipped cell without its reason": lambda d: d["skipped"][0].pop("reason"),
     "an unknown policy": lambda d: d["cells"][0].update(positions=["packed"]),
 }
 

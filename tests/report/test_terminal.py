@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_vtc.cells import Cell
+from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.gates import Verdict, evaluate, parse_gate
 from pytest_vtc.report.columns import Column, broken, chunks, clipped, tabulated
 from pytest_vtc.report.terminal import render
@@ -74,6 +74,35 @@ def test_the_whole_of_a_small_run() -> None:
         "Written: vtc-results/samples.jsonl",
         "More: samples.jsonl has every answer; -v shows each case; --help lists options.",
     ]
+
+
+def test_skipped_cells_stand_below_the_table_by_reason() -> None:
+    skipped = tuple(
+        SkippedCell(Cell("tiny", "probes", spec, ratio), reason)
+        for spec, reason in (("far", "no encoder"), ("near", "one size"), ("wide", "no encoder"))
+        for ratio in (0.5, 0.25)
+    )
+    lines = shown(run_of({STOCK: [1.0] * 2, HALF: [1.0] * 2}, skipped=skipped))
+    table = next(i for i, line in enumerate(lines) if line.startswith("divprune "))
+    assert lines[table + 1 : table + 4] == [
+        "",
+        "Not run: far@0.5, far@0.25, wide@0.5, wide@0.25: no encoder",
+        "Not run: near@0.5, near@0.25: one size",
+    ]
+
+
+def test_a_model_of_which_every_cell_is_skipped_has_a_heading() -> None:
+    skipped = (SkippedCell(Cell("other", "probes", "far", 0.5), "no encoder"),)
+    lines = shown(run_of({STOCK: [1.0] * 2}, skipped=skipped))
+    assert lines[lines.index("other on probes") + 2] == "Not run: far@0.5: no encoder"
+
+
+def test_samples_beyond_the_sliding_window_are_counted_once_whatever_the_cells() -> None:
+    rows = [
+        measured(cell, i, beyond_window=i < (3 if cell == STOCK else 2)) for cell in (STOCK, HALF) for i in range(4)
+    ]
+    lines = shown(run_of({STOCK: [1.0] * 4, HALF: [1.0] * 4}, measurements=rows))
+    assert "3 of 4 samples are, uncompressed, longer than the model's sliding window of 512" in lines
 
 
 def test_tokens_are_those_really_kept_and_means_have_one_decimal() -> None:

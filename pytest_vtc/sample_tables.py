@@ -1,0 +1,103 @@
+"""The measurements of a run as arrays: a table for each model on each dataset, a column for each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_vtc.cells import Cell, Measurement
+
+if TYPE_CHECKING:
+    from pytest_vtc.results import Results
+
+
+@dataclass(frozen=True)
+class Column:
+    """The measurements of one cell as arrays [n]. rows: sample number; scores: NaN where not scored."""
+
+    measurements: list[Measurement]
+    rows: NDArray[np.intp]
+    scores: NDArray[np.float64]
+
+    def per_category(self, table: SampleTable, n_categories: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Number of scored samples [C] and sum of their scores [C] for each category."""
+        scored = ~np.isnan(self.scores)
+        codes = table.category_codes[self.rows[scored]]
+        return (
+            np.bincount(codes, minlength=n_categories),
+            np.bincount(codes, weights=self.scores[scored], minlength=n_categories).astype(np.float64),
+        )
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """One model on one dataset: its samples numbered in run order, its cells in report order."""
+
+    model: str
+    dataset: str
+    columns: dict[Cell, Column]
+    n_samples: int
+    group_codes: NDArray[np.intp]
+    categories: list[str]
+    category_codes: NDArray[np.intp]
+
+    @property
+    def scored(self) -> bool:
+        """Whether any sample has a score; a dataset of which nothing was measured counts as scored."""
+        return not any(len(c.rows) for c in self.columns.values()) or any(
+            not np.isnan(c.scores).all() for c in self.columns.values() if len(c.rows)
+        )
+
+
+def sample_tables(results: Results) -> Iterable[SampleTable]:
+    by_cell: dict[Cell, list[Measurement]] = {cell: [] for cell in results.cells}
+    by_table: dict[tuple[str, str], list[Measurement]] = {(cell.model, cell.dataset): [] for cell in results.cells}
+    for measurement in results.measurements:
+        by_cell[measurement.cell].append(measurement)
+        by_table[measurement.cell.model, measurement.cell.dataset].append(measurement)
+    for (model, dataset), measurements in by_table.items():
+        yield _sample_table(
+            model,
+            dataset,
+            {cell: found for cell, found in by_cell.items() if (cell.model, cell.dataset) == (model, dataset)},
+            measurements,
+            results.sample_order.get(dataset, ()),
+        )
+
+
+def _sample_table(
+    model: str,
+    dataset: str,
+    by_cell: Mapping[Cell, list[Measurement]],
+    measurements: Sequence[Measurement],
+    sample_order: Sequence[str],
+) -> SampleTable:
+    about: dict[str, Measurement] = {}
+    for measurement in measurements:
+        about.setdefault(measurement.sample, measurement)
+    rows: dict[str, int] = {sample: row for row, sample in enumerate(s for s in sample_order if s in about)}
+    for sample in about:
+        rows.setdefault(sample, len(rows))
+    groups: dict[tuple[str, str], int] = {}
+    categories: dict[str, int] = {}
+    group_codes, category_codes = np.zeros(len(rows), dtype=np.intp), np.zeros(len(rows), dtype=np.intp)
+    for sample, row in rows.items():
+        group, category = about[sample].group, about[sample].category
+        # A sample without a group stands alone.
+        group_codes[row] = groups.setdefault((group, "" if group else sample), len(groups))
+        category_codes[row] = categories.setdefault(category, len(categories))
+    # By sample, not as they came in: sums of fractions must come out the same to the last bit.
+    by_sample = {cell: sorted(found, key=lambda m: rows[m.sample]) for cell, found in by_cell.items()}
+    columns = {
+        cell: Column(
+            found,
+            np.array([rows[m.sample] for m in found], dtype=np.intp),
+            np.array([np.nan if m.score is None else m.score for m in found], dtype=np.float64),
+        )
+        for cell, found in by_sample.items()
+    }
+    return SampleTable(model, dataset, columns, len(rows), group_codes, list(categories), category_codes)
