@@ -30,6 +30,22 @@ def test_list_shows_models_datasets_and_compressors(capsys: pytest.CaptureFixtur
         assert name in shown
 
 
+def test_list_shows_models_by_family_with_what_each_cannot_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.split("\nDatasets\n")[0].splitlines()
+    assert max(len(line) for line in lines) <= 100
+    heading = lines.index("Gemma 3n (gemma3n); cannot: attention, keys, encode")
+    assert lines[heading + 1].split()[0] == "gemma-3n-E2B-it"
+    assert lines[heading + 1].endswith("Gemma, gated")
+    assert "Qwen3-VL (qwen3_vl)" in lines
+    assert any("(gemma3n): the vision encoder is a convolutional network" in line for line in lines)
+
+
+def test_run_says_what_it_loads_before_it_answers(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--image", str(scene), "--prompt", "what ?", "--attention", "eager"]) == 0
+    assert capsys.readouterr().err.startswith("loading tiny-gemma4: 4.5 MB of weights (float32), ")
+
+
 def test_run_answers_a_question_about_an_image(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
     count = str(len(make_scene("test", 3).digits))
     arguments = ["run", "--image", str(scene), "--prompt", "how many digits are there ?"]

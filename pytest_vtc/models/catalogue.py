@@ -106,7 +106,7 @@ CATALOGUE: Final[dict[str, ModelCard]] = {
         _on_hub("google/gemma-4-E2B-it", "gemma4", 5.10, 1.88, "up to 280", _APACHE),
         _on_hub("google/gemma-4-E4B-it", "gemma4", 7.94, 3.97, "up to 280", _APACHE),
         # bitsandbytes quantises linear layers; the experts of a mixture are none.
-        _on_hub("google/gemma-4-26B-A4B-it", "gemma4", 25.81, 1.66, "up to 280", _APACHE),
+        _on_hub("google/gemma-4-26B-A4B-it", "gemma4", 25.81, 1.65, "up to 280", _APACHE),
         _on_hub("google/gemma-4-31B-it", "gemma4", 31.27, 29.29, "up to 280", _APACHE),
         _on_hub("google/gemma-4-12B-it", "gemma4_unified", 11.96, 10.90, "up to 280", _APACHE),
         _on_hub("google/gemma-3-4b-it", "gemma3", 4.30, 3.21, "256", "Gemma", True),

@@ -111,6 +111,13 @@ def check_files(location: ModelLocation) -> None:
         _check_weights(location, file)
 
 
+def commit(location: ModelLocation) -> str:
+    """The commit that a Hub id stands for here and now."""
+    # The folder of the cache is called after it; the configuration, once read, no longer knows it.
+    file = read_part(cached_file, location, "config.json", filename="config.json")
+    return Path(file).parent.name
+
+
 def weight_files(location: ModelLocation) -> list[Path]:
     """The files of a folder's weights, there or not; of a Hub id those in the cache, none if it was not downloaded."""
     folder = Path(location.source)

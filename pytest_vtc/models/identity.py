@@ -15,6 +15,7 @@ from pytest_vtc.cells import Positions
 from pytest_vtc.models.attention import Attention
 from pytest_vtc.models.backend import shortest_window
 from pytest_vtc.models.catalogue import NEEDS_PACKAGES, ModelLocation, Quantization
+from pytest_vtc.models.checkpoint import commit
 from pytest_vtc.models.families import BACKENDS
 from pytest_vtc.models.loading import check_request, count
 from pytest_vtc.models.precision import DType, quantization_warning, quantized_already
@@ -71,7 +72,7 @@ def identify(
         warning = quantization_warning(location.label, count(location, config, attention, number_format), quantization)
     return ModelIdentity(
         source=location.source,
-        revision=_revision(location, config),
+        revision=_revision(location),
         model_type=config.model_type,
         dtype=str(number_format).removeprefix("torch."),
         quantization=quantization or quantized_already(config),
@@ -85,11 +86,11 @@ def identify(
     )
 
 
-def _revision(location: ModelLocation, config: Any) -> str:
+def _revision(location: ModelLocation) -> str:
     if location.random is not None:
         return location.random.revision()
     folder = Path(location.source)
-    return _folder_hash(folder) if folder.is_dir() else str(getattr(config, "_commit_hash", None))
+    return _folder_hash(folder) if folder.is_dir() else commit(location)
 
 
 def _versions(model_type: str, quantization: str | None, attention: str) -> dict[str, str]:

@@ -82,9 +82,11 @@ def load_backend(
         try_quantization(quantization, device or ("cuda" if on_gpu else "cpu"), number_format, weights.widths)
     if warning := quantization_warning(location.label, weights, quantization):
         warnings.warn(warning, stacklevel=2)
-    _check_memory(
-        location, _n_bytes(location, config, weights, number_format, quantization), quantization, device, on_progress
-    )
+    needed = _n_bytes(location, config, weights, number_format, quantization)
+    free = free_memory(device)
+    _check_memory(location, needed, free, quantization)
+    if on_progress is not None:
+        on_progress(_announcement(location, needed, free, number_format, weights, quantization))
     options: dict[str, Any] = {
         "dtype": number_format,
         "attn_implementation": attention_by_part(attention, config),
@@ -157,26 +159,31 @@ def _n_bytes(
     return weights.n_bytes(dtype, quantization)
 
 
-def _check_memory(
+def _check_memory(location: ModelLocation, needed: int, free: FreeMemory, quantization: Quantization | None) -> None:
+    """Raises ModelError if memory is too little for the weights, rather than to be killed on the way."""
+    # bitsandbytes does not take a model that lies on GPUs in part.
+    if needed <= free.bytes + (0 if quantization else free.spill):
+        return
+    also = f" and {_gb(free.spill)} in main memory" if free.spill else ""
+    raise ModelError(
+        f"cannot load {location.label}: it needs {_gb(needed)} for its weights alone, and {_gb(free.bytes)} are free "
+        f"{free.where}{also}; {SMALLER}"
+    )
+
+
+def _announcement(
     location: ModelLocation,
     needed: int,
+    free: FreeMemory,
+    dtype: torch.dtype,
+    weights: Weights,
     quantization: Quantization | None,
-    device: str | None,
-    on_progress: Callable[[str], None] | None,
-) -> None:
-    """Say what is needed and what is free. Raises ModelError if that is too little, rather than to be killed later."""
-    free = free_memory(device)
-    spills = needed > free.bytes and quantization is None and needed <= free.bytes + free.spill
-    line = f"loading {location.label}: {_gb(needed)} of weights, {_gb(free.bytes)} free {free.where}"
-    if needed > free.bytes and not spills:
-        raise ModelError(f"cannot load {location.label}: {_shortage(needed, free)}; {SMALLER}")
-    if on_progress is not None:
-        on_progress(f"{line}; the rest goes to main memory, which is slow" if spills else line)
-
-
-def _shortage(needed: int, free: FreeMemory) -> str:
-    also = f" and {_gb(free.spill)} in main memory" if free.spill else ""
-    return f"it needs {_gb(needed)} for its weights alone, and {_gb(free.bytes)} are free {free.where}{also}"
+) -> str:
+    number_format = str(dtype).removeprefix("torch.")
+    if quantization:
+        number_format += f", {weights.quantized / weights.total:.0%} of them {quantization}"
+    line = f"loading {location.label}: {_gb(needed)} of weights ({number_format}), {_gb(free.bytes)} free {free.where}"
+    return line if needed <= free.bytes else f"{line}; the rest goes to main memory, which is slow"
 
 
 def _gb(n_bytes: int) -> str:

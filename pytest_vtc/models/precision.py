@@ -11,16 +11,22 @@ from typing import Any, Literal, TypedDict
 import torch
 from torch import nn
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+from transformers.quantizers.quantizers_utils import should_convert_module
 
 from pytest_vtc.models.catalogue import BITS, ModelError, Quantization
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 
-NOT_QUANTIZED = (r"model\.(?!language_model\b|text_model\b)\w+", "lm_head")
+NOT_QUANTIZED = (
+    r"model\.(?!language_model\b|text_model\b)\w+",
+    r"model\.\w+\.layers\.\d+\.(router|altup)",
+    "lm_head",
+)
 """What keeps the model's own number format, as patterns that transformers matches from the start of a module's name.
 
-Everything beside the language model, whatever a family calls its tower and projector, and the output layer: quantising
-the vision side changes the features themselves, which are what is compared here.
+Everything beside the language model, whatever a family calls its tower and projector: quantising the vision side
+changes the features themselves, which are what is compared here. Of the language model the output layer, and what
+chooses between experts or streams: a handful of weights on which much depends.
 """
 
 _SMALL = 3e9
@@ -48,8 +54,10 @@ def resolve_dtype(dtype: DType, config: Any) -> torch.dtype:
     """
     if dtype != "auto":
         return getattr(torch, dtype)
-    own = config.dtype or config.get_text_config().dtype
-    return own if torch.cuda.is_available() and isinstance(own, torch.dtype) else torch.float32
+    own: Any = config.dtype or config.get_text_config().dtype or torch.float32
+    if not torch.cuda.is_available():
+        return torch.float32
+    return getattr(torch, own) if isinstance(own, str) else own
 
 
 def build_skeleton(config: Any, attention: str | dict[str, str], dtype: torch.dtype) -> Any:
@@ -67,10 +75,12 @@ def build_skeleton(config: Any, attention: str | dict[str, str], dtype: torch.dt
 def count_weights(skeleton: Any) -> Weights:
     """Weights of a model as `build_skeleton` gives it; tied ones count once."""
     skeleton.tie_weights()
-    body = skeleton.model
-    language_model: nn.Module = body.language_model if hasattr(body, "language_model") else body.text_model
-    # The same test as bitsandbytes': subclasses of Linear stay as they are, and so do the experts of a mixture.
-    shrunk = [module for module in language_model.modules() if type(module) is nn.Linear]
+    # As transformers chooses for bitsandbytes: subclasses of Linear stay as they are, and so do a mixture's experts.
+    shrunk: list[nn.Linear] = [
+        module
+        for name, module in skeleton.named_modules()
+        if type(module) is nn.Linear and should_convert_module(name, list(NOT_QUANTIZED))
+    ]
     return Weights(
         total=sum(weight.numel() for weight in skeleton.parameters()),  # named once, however often they are used
         quantized=sum(layer.weight.numel() for layer in shrunk),

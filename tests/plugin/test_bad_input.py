@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.models.broken import WEIGHTS, copy_tiny, edit_json
 from tests.plugin.conftest import RunVtc, n_measured
 
 USAGE = pytest.ExitCode.USAGE_ERROR
@@ -18,7 +19,9 @@ USAGE = pytest.ExitCode.USAGE_ERROR
     ("args", "message"),
     [
         (["--vtc-model=gemma-4-E4B"], "*unknown model 'gemma-4-E4B': did you mean gemma-4-E4B-it*"),
-        (["--vtc-model=gemma-4-E12B-it"], "*unknown model 'gemma-4-E12B-it': did you mean gemma-4-E*B-it*"),
+        (["--vtc-model=gemma-4-E12B-it"], "*no model 'gemma-4-E12B-it'*the nearest is gemma-4-12B-it"),
+        (["--vtc-model=Mini-Gemini"], "*no model 'Mini-Gemini'*no transformers port*"),
+        (["--vtc-attention=flash"], "*--vtc-attention: invalid choice: 'flash'*"),
         (["--vtc-model=./nowhere"], "*no checkpoint folder at nowhere*"),
         (["--random-weights=gemma-4-E4B"], "*no configuration for 'gemma-4-E4B': did you mean gemma-4-E4B-it*"),
         (["--random-weights=gemma-4-E4B-it:0"], "*write NAME, NAME:LAYERS*"),
@@ -52,31 +55,42 @@ def test_what_cannot_be_had_is_refused_before_any_case_runs(
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
-def test_a_model_that_is_not_downloaded_is_refused_before_any_case_runs(run_vtc: RunVtc) -> None:
+def test_a_model_that_is_not_downloaded_is_refused_before_any_case_runs(
+    run_vtc: RunVtc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result = run_vtc("--vtc-model=gemma-4-E4B-it")
     assert result.ret == USAGE
-    result.stderr.fnmatch_lines(["*cannot load gemma-4-E4B-it (Config of google/gemma-4-E4B-it)*"])
+    result.stderr.fnmatch_lines(
+        ["*cannot load gemma-4-E4B-it: google/gemma-4-E4B-it (config.json) is not in the Hub's*"]
+    )
 
 
 def test_an_unsupported_kind_of_model_is_refused(pytester: pytest.Pytester, run_vtc: RunVtc) -> None:
     folder = pytester.mkdir("other")
-    (folder / "config.json").write_text(json.dumps({"model_type": "llava"}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "paligemma"}))
     result = run_vtc("--vtc-model=./other")
     assert result.ret == USAGE
-    result.stderr.fnmatch_lines(["*is a 'llava' model; supported: gemma4*"])
+    result.stderr.fnmatch_lines(["*is a 'paligemma' model, of which there is no family here; supported: *gemma4*"])
 
 
-def test_weights_that_cannot_be_read_end_the_run_with_one_message(pytester: pytest.Pytester, run_vtc: RunVtc) -> None:
-    import shutil
-
-    from pytest_vtc.models.catalogue import CATALOGUE
-
-    shutil.copytree(CATALOGUE["tiny-gemma4"].location, pytester.path / "broken")
-    weights = pytester.path / "broken" / "model.safetensors"
+def test_weights_that_cannot_be_read_are_refused_before_any_case_runs(
+    pytester: pytest.Pytester, run_vtc: RunVtc
+) -> None:
+    weights = copy_tiny(pytester.path / "broken") / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:1000])
     result = run_vtc("--vtc-model=./broken")
+    assert result.ret == USAGE
+    result.stderr.fnmatch_lines(["*cannot load broken: broken/model.safetensors is damaged*"])
+
+
+def test_weights_of_another_model_end_the_run_with_one_message(pytester: pytest.Pytester, run_vtc: RunVtc) -> None:
+    folder = copy_tiny(pytester.path / "broken")
+    config = json.loads((folder / "config.json").read_text())
+    edit_json(folder / "config.json", text_config=config["text_config"] | {"intermediate_size": 320})
+    result = run_vtc("--vtc-model=./broken")
     assert result.ret == 1
-    assert "cannot load broken" in result.stdout.str()
+    assert result.stdout.str().count("cannot load broken: its weights do not fit its config.json") == 1
     assert result.parseoutcomes().get("failed", 0) == 0
 
 
