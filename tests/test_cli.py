@@ -51,7 +51,9 @@ def test_run_takes_random_weights_and_says_what_answers_mean(
 
 def test_run_takes_a_model_or_random_weights(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["run", "--image", "x", "--prompt", "x", "--model", "gemma-4-E2B-it", "--random-weights", "gemma-4-E4B-it"])
+        main(
+            ["run", "--image", "x", "--prompt", "x", "--model", "gemma-4-E2B-it", "--random-weights", "gemma-4-E4B-it"]
+        )
     assert "not allowed with argument --model" in capsys.readouterr().err
 
 
