@@ -1,4 +1,4 @@
-"""List options of the command line: `--vtc-ratios 0.5 0.25 tests/` is two ratios and a folder of tests. Imports no torch.
+"""List options of the command line: `--vtc-ratios 0.5 0.25 tests/` is two ratios and a test path. Imports no torch.
 
 argparse alone would take one value and run the next one as a test path.
 """
