@@ -114,8 +114,8 @@ class Compressor(ABC):
                 question; `image` (PIL, RGB); `encode` (callable: (rows, columns) -> Kept without positions, features
                 [rows * columns, D] float32: the image resized so that it yields that grid of tokens, and encoded
                 afresh); `attention` and `keys`, mappings from each of `encoder_layers` to EncoderAttention, and to
-                [H, N, d] float32, the keys of its heads before any rotation. Tensors are copies: they may be written
-                into.
+                [H, N, d] float32, the keys of its heads before any rotation. Tensors are copies, which may be written
+                into, on the device of `features`.
 
         Returns:
             A long tensor [n_target] of distinct indices into `features` (selection; any order, the engine sorts it),
