@@ -21,9 +21,10 @@ from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.gates import is_gated
 from pytest_vtc.in_flight import Company, InFlight, InFlightError, bury_dead, marker_name, prune
+from pytest_vtc.loading_progress import loading_in_sight
 from pytest_vtc.models.attention import attention_in_use
 from pytest_vtc.models.backend import PromptError
-from pytest_vtc.models.catalogue import ModelError, ModelLocation
+from pytest_vtc.models.catalogue import TINY, ModelError, ModelLocation
 from pytest_vtc.models.loading import load_backend
 from pytest_vtc.models.precision import precision_in_use
 from pytest_vtc.parity import ParityError, check_parity, usable_samples
@@ -135,14 +136,16 @@ class Bench:
             raise CaseFailed(self._stopped)
         device = None if self._worker is None else self._worker.claim_device()
         try:
-            backend = load_backend(
-                model,
-                settings.dtype,
-                settings.quantization,
-                device,
-                attention=settings.attention,
-                trust_remote_code=settings.trust_remote_code,
-            )
+            with loading_in_sight(self.session.config) as say:
+                backend = load_backend(
+                    model,
+                    settings.dtype,
+                    settings.quantization,
+                    device,
+                    attention=settings.attention,
+                    trust_remote_code=settings.trust_remote_code,
+                    on_progress=None if model.label == TINY else say,  # it is small, and always there
+                )
             mine = [block for block in self.sweep.blocks if block.model == model]
             for block in mine:
                 longest = 1 if settings.answers == "letters" else block.max_new_tokens

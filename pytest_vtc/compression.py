@@ -45,7 +45,8 @@ class CompressionError(ValueError):
 class Kept:
     """The rows a compressor hands back, with where they come from.
 
-    features: [M, D], the rows for the language model, in the order they are to be read.
+    features: [M, D], the rows for the language model, in the order they are to be read; of an image of several tiles
+        those of each tile (by `positions`; without, all go to the last one).
     positions: [M] long, the raster index of the source token of each row (of a cluster: its centre), or None where a
         row has no place of its own; such rows can only be given renumbered (compact) positions.
     merge: does to any other rows [N, E] of the same tokens what was done to the features, giving [M, E]. A model that
@@ -114,8 +115,8 @@ class Compressor(ABC):
                 question; `image` (PIL, RGB); `encode` (callable: (rows, columns) -> Kept without positions, features
                 [rows * columns, D] float32: the image resized so that it yields that grid of tokens, and encoded
                 afresh); `attention` and `keys`, mappings from each of `encoder_layers` to EncoderAttention, and to
-                [H, N, d] float32, the keys of its heads before any rotation. Tensors are copies: they may be written
-                into.
+                [H, N, d] float32, the keys of its heads before any rotation. Tensors are copies, which may be written
+                into, on the device of `features`.
 
         Returns:
             A long tensor [n_target] of distinct indices into `features` (selection; any order, the engine sorts it),

@@ -123,7 +123,7 @@ class ImageCompression:
                 compressor,
                 [part.features for part in parts],
                 [part.budgets for part in parts],
-                [_own(self._context(part)) for part in parts],
+                [_own(self._context(part), part.features.device) for part in parts],
             )
         except Exception:  # noqa: BLE001  One by one it shows which image is at fault, and why.
             found = None
@@ -146,7 +146,7 @@ class ImageCompression:
                     part.features,
                     n_target,
                     # A generator from which no other budget has drawn.
-                    _own(context) | {"generator": self._generator(part)},
+                    _own(context, part.features.device) | {"generator": self._generator(part)},
                 ),
                 f"{part.compressor.spec} failed",
             )
@@ -195,14 +195,17 @@ def _there(of: Callable[[Tensor], Tensor], rows: Tensor | None) -> Tensor:
     return of(rows)
 
 
-def _own(value: Any) -> Any:
-    """A context, or what is in one, with copies of its tensors: a compressor may write into what it is given."""
+def _own(value: Any, device: torch.device) -> Any:
+    """A context, or what is in one, with copies of its tensors: a compressor may write into what it is given.
+
+    device: of its features. A tower and its projector may be on different ones.
+    """
     if isinstance(value, Tensor):
-        return value.clone()
+        return value.to(device, copy=True)
     if isinstance(value, EncoderAttention):
-        return EncoderAttention(_own(value.received), _own(value.cls))
+        return EncoderAttention(_own(value.received, device), _own(value.cls, device))
     if isinstance(value, dict):
-        return {name: _own(of_name) for name, of_name in cast(dict[Any, Any], value).items()}
+        return {name: _own(of_name, device) for name, of_name in cast(dict[Any, Any], value).items()}
     return value
 
 

@@ -280,5 +280,6 @@ def masked(backend: Backend, whole: Row, kept: Sequence[bool]) -> Tensor:
     if backend.token_type_key:
         inputs[backend.token_type_key] = (batch.ids == backend.image_token_id).long()
     packed = backend._pack([*whole.features], [*whole.prefix.deepstack])
-    output = backend.model(**inputs, mm_encoder_outputs=packed, logits_to_keep=1, use_cache=True)
-    return output.logits[0, -1].float()
+    on_device = {name: tensor.to(backend.device) for name, tensor in inputs.items()}
+    output = backend.model(**on_device, mm_encoder_outputs=packed, logits_to_keep=1, use_cache=True)
+    return output.logits[0, -1].float().cpu()

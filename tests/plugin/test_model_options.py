@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,3 +37,14 @@ def test_a_file_of_a_project_cannot_allow_code_of_checkpoints(pytester: pytest.P
     assert run_vtc("--strict-config").ret == pytest.ExitCode.USAGE_ERROR
     pytester.makeini("[pytest]\n")
     assert run_vtc("--vtc-trust-remote-code").ret == 0
+
+
+def test_what_a_model_takes_in_memory_is_said_before_it_is_loaded(
+    run_vtc: RunVtc, checkpoint: Callable[[str], Path]
+) -> None:
+    result = run_vtc(f"--vtc-model={checkpoint('llava')}", "--vtc-n=1")
+    result.stdout.fnmatch_lines(["vtc: loading llava*: * of weights (float32), * GB free in main memory", "*3 wrong*"])
+
+
+def test_the_embedded_model_is_loaded_without_a_word(run_vtc: RunVtc) -> None:
+    run_vtc("--vtc-n=1").stdout.no_fnmatch_line("*loading*")
