@@ -61,8 +61,10 @@ class Kept:
 class EncoderAttention:
     """Attention in one layer of the vision encoder, per head and vision token; of several patches in a token the mean.
 
-    received: [H, N] float32, what a token gets, mean over all rows of the image that look (a class row included).
-    cls: [H, N] float32, what the class row of the image (or of its tile) gives it; None where there is none.
+    An image that the encoder sees in crops is as many images to it: no row of one looks at a row of another.
+
+    received: [H, N] float32, what a token gets, mean over all rows of its image or crop (a class row included).
+    cls: [H, N] float32, what the class row of its image or crop gives it; None where there is none.
     """
 
     received: Tensor
@@ -108,14 +110,18 @@ class Compressor(ABC):
                 tile; with several, `grid` is the smallest that holds them one below the other, and `positions` lie in
                 it) and `generator` (torch.Generator on the CPU, seeded by run seed and image: the only allowed source
                 of randomness). If named in `needs`: `hidden` [N, C] before the projector (of several patches in a
-                token the mean); `text` [T, D] embeddings of the question; `image` (PIL, RGB); `encode` (callable:
-                (rows, columns) -> Kept without positions, features [rows * columns, D] float32: the image resized so
-                that it yields that grid of tokens, and encoded afresh); `attention` and `keys`, mappings from each of
-                `encoder_layers` to EncoderAttention, and to [H, N, d], the keys of its heads before any rotation.
+                token the mean, or side by side where the projector takes them so); `text` [T, D] embeddings of the
+                question; `image` (PIL, RGB); `encode` (callable: (rows, columns) -> Kept without positions, features
+                [rows * columns, D] float32: the image resized so that it yields that grid of tokens, and encoded
+                afresh); `attention` and `keys`, mappings from each of `encoder_layers` to EncoderAttention, and to
+                [H, N, d] float32, the keys of its heads before any rotation. Tensors are copies: they may be written
+                into.
 
         Returns:
             A long tensor [n_target] of distinct indices into `features` (selection; any order, the engine sorts it),
-            a `Kept` (merging), or the rows themselves, [n_target, D], used in the order given.
+            a `Kept` (merging), or the rows themselves, [n_target, D], used in the order given. Rows that say no
+            positions cannot be run at original positions, the default of models with three axes of them (Qwen-VL), nor
+            tile by tile.
         """
 
     @cached_property

@@ -146,7 +146,7 @@ class _Window:
         ahead.keep_only(set(images))
         compressors = [job.compressor for job in self.jobs if job.compressor is not None]
         keep_pixels = any(compressor.needs & {"image", "encode"} for compressor in compressors)
-        wanted = wants(compressors)
+        wanted = wants(compressors, self.backend)
         following = (shown for sample in upcoming for shown in self._shown(sample))
         start = 0
         while start < len(images):

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from PIL import Image
@@ -26,6 +26,7 @@ from pytest_vtc.compression import (
 )
 from pytest_vtc.datasets.base import DatasetError, ImageSource
 from pytest_vtc.models.backend import Backend, PromptError
+from pytest_vtc.models.probe import ProbeError
 from pytest_vtc.models.sequences import Tile, VisionTokens
 from pytest_vtc.models.vision_side import Wants
 
@@ -122,7 +123,7 @@ class ImageCompression:
                 compressor,
                 [part.features for part in parts],
                 [part.budgets for part in parts],
-                [self._context(part) for part in parts],
+                [_own(self._context(part)) for part in parts],
             )
         except Exception:  # noqa: BLE001  One by one it shows which image is at fault, and why.
             found = None
@@ -144,17 +145,18 @@ class ImageCompression:
                     part.compressor,
                     part.features,
                     n_target,
-                    context | {"generator": self._generator(part)},  # from which no other budget has drawn
+                    # A generator from which no other budget has drawn.
+                    _own(context) | {"generator": self._generator(part)},
                 ),
                 f"{part.compressor.spec} failed",
             )
 
     def _context(self, part: _Part) -> dict[str, Any]:
-        check_supported(part.compressor, self._backend)
+        _check(part.compressor, self._backend)
         encoded, tokens, tiles = part.encoded, part.encoded.tokens, part.tiles
         context: dict[str, Any] = {
             "grid": (sum(tile.rows for tile in tiles), max(tile.columns for tile in tiles)),
-            "positions": _raster(tuple((tile.rows, tile.columns) for tile in tiles)).clone(),
+            "positions": _raster(tuple((tile.rows, tile.columns) for tile in tiles)),
             "tiles": tuple((tile.rows, tile.columns) for tile in tiles),
             "generator": self._generator(part),
         }
@@ -178,9 +180,30 @@ class ImageCompression:
         return lambda rows, columns: self._backend.encode_resized(image, rows, columns)
 
 
+def _check(compressor: Compressor, backend: Backend) -> None:
+    """Raise if the loaded model cannot give a compressor what it needs, down to the layers it names."""
+    check_supported(compressor, backend)
+    if compressor.needs & {"attention", "keys"}:
+        try:
+            backend.check_layers(compressor.encoder_layers)
+        except ProbeError as error:
+            raise CompressionError(f"{compressor.spec}: {error}") from error
+
+
 def _there(of: Callable[[Tensor], Tensor], rows: Tensor | None) -> Tensor:
     assert rows is not None  # asked for with the image, see `wants`
     return of(rows)
+
+
+def _own(value: Any) -> Any:
+    """A context, or what is in one, with copies of its tensors: a compressor may write into what it is given."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, EncoderAttention):
+        return EncoderAttention(_own(value.received), _own(value.cls))
+    if isinstance(value, dict):
+        return {name: _own(of_name) for name, of_name in cast(dict[Any, Any], value).items()}
+    return value
 
 
 def _attention(part: _Part, attention: EncoderAttention) -> EncoderAttention:
@@ -253,11 +276,16 @@ def or_failed(make: Callable[[], Made], what: str) -> Made | CaseFailed:
         return CaseFailed.because(error, what)
 
 
-def wants(compressors: Iterable[Compressor]) -> Wants:
-    """What has to be looked at while an image is encoded, for these compressors."""
+def wants(compressors: Iterable[Compressor], backend: Backend) -> Wants:
+    """What has to be looked at while an image is encoded, for those of these compressors that the model can serve.
+
+    The others fail their own cases: looked for here, what is not there would fail every case on the image.
+    """
     layers: dict[str, set[int]] = {"attention": set(), "keys": set()}
     hidden = False
     for compressor in compressors:
+        if isinstance(or_failed(lambda compressor=compressor: _check(compressor, backend), "its needs"), CaseFailed):
+            continue
         hidden = hidden or "hidden" in compressor.needs
         for name in layers.keys() & compressor.needs:
             layers[name] |= {*compressor.encoder_layers}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_vtc import options
+from pytest_vtc import option_lists, options
 from pytest_vtc.controller import Controller
 from pytest_vtc.recorder import Recorder, is_case, is_skipped_cell
 from pytest_vtc.retention import Retention
@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, object, object]:
-    options.refold(early_config, parser, args)
+    option_lists.refold(early_config, parser, args)
     return (yield)
 
 

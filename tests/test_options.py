@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_vtc.options import OptionError, fold_lists, read_experiment, split_list
+from pytest_vtc.option_lists import fold_lists
+from pytest_vtc.options import OptionError, read_experiment, split_list
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from pytest_vtc.datasets.registry import data_home, open_samples
 from pytest_vtc.discovery import resolve
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.models.backend import Backend
-from pytest_vtc.models.catalogue import CATALOGUE
+from pytest_vtc.models.catalogue import CATALOGUE, Quantization
 from pytest_vtc.models.loading import load_backend
 from pytest_vtc.models.sequences import Tile
 from pytest_vtc.parity import ParityError, check_parity
@@ -167,3 +169,29 @@ def test_keep_all_is_the_quantised_stock_model_in_8_bit(samples: list[Sample]) -
     assert "Linear8bitLt" in {type(module).__name__ for module in backend.model.model.language_model.modules()}
     assert "Linear8bitLt" not in {type(module).__name__ for module in backend.model.model.vision_tower.modules()}
     assert check_parity(backend, samples[:2]).max_logit_difference == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", ["8bit", "4bit"])
+@pytest.mark.parametrize("name", ["gemma3", "llava", "qwen3_vl", "smolvlm"])
+def test_keep_all_is_the_quantised_stock_model_of_every_kind(
+    samples: list[Sample], checkpoint: Callable[[str], Path], name: str, quantization: Quantization
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    backend = load_backend(str(checkpoint(name)), quantization=quantization)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # random weights answer in a batch what they like
+        parity = check_parity(backend, samples[:2])
+    assert (parity.max_logit_difference, parity.same_tokens) == (0, True)
+
+
+@pytest.mark.slow
+def test_answers_of_int8_weights_that_depend_on_the_batch_are_told_and_do_not_stop_a_run(
+    samples: list[Sample], checkpoint: Callable[[str], Path]
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    backend = load_backend(str(checkpoint("gemma3")), quantization="8bit")
+    with pytest.warns(UserWarning, match="rounds differently from batch to batch"):
+        parity = check_parity(backend, samples[:2])
+    assert parity.batch_agreement is not None
+    assert parity.batch_agreement < 0.995

@@ -105,7 +105,7 @@ def check_files(location: ModelLocation) -> None:
                     f"cannot load {location.label}: {folder} has no {what} ({' or '.join(names[:2])}); copy it from "
                     "where the checkpoint comes from"
                 )
-        if not _index(folder) and not any((folder / name).is_file() for name in _WEIGHT_FILES):
+        if not weight_files(location):
             raise ModelError(f"cannot load {location.label}: {folder} has no weights (model.safetensors)")
     for file in weight_files(location):
         _check_weights(location, file)
@@ -122,20 +122,20 @@ def weight_files(location: ModelLocation) -> list[Path]:
     """The files of a folder's weights, there or not; of a Hub id those in the cache, none if it was not downloaded."""
     folder = Path(location.source)
     if folder.is_dir():
-        if index := _index(folder):
-            return [folder / name for name in _shards(location, index)]
-        return [folder / name for name in _WEIGHT_FILES if (folder / name).is_file()][:1]
+        for (
+            name
+        ) in _WEIGHT_FILES:  # one file before shards, safetensors before the older format, as transformers has it
+            if (folder / name).is_file():
+                return [folder / name]
+            if (index := folder / f"{name}.index.json").is_file():
+                return [folder / shard for shard in _shards(location, index)]
+        return []
     single = _cached(location.source, "model.safetensors")
     if single is not None:
         return [single]
     index = _cached(location.source, "model.safetensors.index.json")
     found = [_cached(location.source, name) for name in _shards(location, index)] if index else []
     return [file for file in found if file is not None]
-
-
-def _index(folder: Path) -> Path | None:
-    names = (f"{name}.index.json" for name in _WEIGHT_FILES)
-    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _shards(location: ModelLocation, index: Path) -> list[str]:

@@ -135,8 +135,14 @@ def watch(
         yield probe
 
 
-def _find(model: Any, encoder: Encoder | None, index: int, found: dict[int, _Layer]) -> _Layer:
-    """The layer `index`, one object however it is counted; `found` holds those of before, by position."""
+def check_layers(model: Any, encoder: Encoder | None, layers: Collection[int]) -> None:
+    """Raises ProbeError if the model has no encoder, or not so many layers."""
+    for index in layers:
+        _layer(model, encoder, index)
+
+
+def _layer(model: Any, encoder: Encoder | None, index: int) -> tuple[nn.ModuleList, str, int]:
+    """The encoder's layers, their path, and the place of `index` among them, counted from the first."""
     if encoder is None:
         raise ProbeError(f"{type(model).__name__} has no vision encoder whose attention could be watched")
     path = f"model.{encoder.tower}.{encoder.layers}"
@@ -150,7 +156,13 @@ def _find(model: Any, encoder: Encoder | None, index: int, found: dict[int, _Lay
             f"there is no encoder layer {index}: {path} of {type(model).__name__} has {n_layers} layers, "
             f"0 to {n_layers - 1}, or -{n_layers} to -1 counted from the end"
         )
-    position = index % n_layers
+    return layers, path, index % n_layers
+
+
+def _find(model: Any, encoder: Encoder | None, index: int, found: dict[int, _Layer]) -> _Layer:
+    """The layer `index`, one object however it is counted; `found` holds those of before, by position."""
+    layers, path, position = _layer(model, encoder, index)
+    assert encoder is not None  # it would have been refused
     if position not in found:
         module = getattr(layers[position], encoder.attention, None)
         if not isinstance(module, nn.Module) or not hasattr(module, "config"):

@@ -226,7 +226,8 @@ def _selection(tokens: VisionTokens, indices: Tensor) -> _Arranged:
     """The tokens at `indices`, ascending, and newlines whose line is whole, from the first on.
 
     Newlines have no larger share left than tokens have, so that no more than a ratio of all rows is kept: a selection
-    that leaves out the tiles without newlines would have more whole lines than that.
+    that leaves out the tiles without newlines would have more whole lines than that. A single token has none: it is
+    kept also where the ratio leaves less than one.
     """
     if tokens.token_rows is None:
         rows = indices
@@ -236,7 +237,8 @@ def _selection(tokens: VisionTokens, indices: Tensor) -> _Arranged:
         chosen[indices] = True
         stays = (token_of >= 0) & chosen[token_of.clamp(min=0)]
         whole = _whole_lines(tokens.tiles, chosen)
-        whole &= whole.cumsum(0) <= len(indices) * len(whole) // len(tokens)
+        most = 0 if len(indices) == 1 < len(tokens) else len(indices) * len(whole) // len(tokens)
+        whole &= whole.cumsum(0) <= most
         stays |= (line_of >= 0) & whole[line_of.clamp(min=0)]
         rows = stays.nonzero()[:, 0]
     deepstack = None if tokens.deepstack is None else tokens.deepstack[indices.to(tokens.deepstack.device)]

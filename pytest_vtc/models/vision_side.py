@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from pytest_vtc.compression import CompressionError, EncoderAttention, Kept
-from pytest_vtc.models.probe import Encoder, Probe, watch
+from pytest_vtc.models.probe import Encoder, Probe, check_layers, watch
 from pytest_vtc.models.sequences import Tile, VisionTokens
 
 VISION_BATCH = 4
@@ -87,6 +87,10 @@ class VisionSide(ABC):
 
     def _see(self, pixels: Mapping[str, Tensor]) -> Any:
         return self.model.model.get_image_features(**pixels, return_dict=True)
+
+    def check_layers(self, layers: Collection[int]) -> None:
+        """Raises ProbeError if the encoder does not have these layers, negative ones counted from the last."""
+        check_layers(self.model, self._encoder(), layers)
 
     # One image
 

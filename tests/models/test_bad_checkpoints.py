@@ -38,6 +38,11 @@ def name_a_missing_shard(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
 
 
+def damage_the_index(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+    (folder / "model.safetensors.index.json").write_text("{")
+
+
 def code_of_its_own(folder: Path) -> None:
     auto_map = {"AutoTokenizer": ["code.Mine", None]}
     edit_json(folder / "tokenizer_config.json", tokenizer_class="Mine", auto_map=auto_map)
@@ -56,7 +61,7 @@ SEEN_AT_ONCE: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty weights": (put(WEIGHTS, b""), "is damaged or was not downloaded to its end"),
     "a pointer of Git LFS": (put(WEIGHTS, "version https://git-lfs.github.com/spec/v1\n"), "run `git lfs pull`"),
     "a shard missing": (name_a_missing_shard, r"model-00002-of-00002\.safetensors is missing; its index names it"),
-    "a damaged index": (put("model.safetensors.index.json", "{"), r"index\.json is damaged; download it again"),
+    "a damaged index": (damage_the_index, r"index\.json is damaged; download it again"),
     "no JSON in config.json": (put("config.json", "nothing"), "config.json .* is not a valid JSON file.*get it again"),
     "no object in config.json": (put("config.json", "[]"), "no config.json that names a model_type"),
     "no model_type": (put("config.json", "{}"), "no config.json that names a model_type"),
@@ -137,6 +142,12 @@ def test_what_shows_on_loading_is_refused(tmp_path: Path, caplog: pytest.LogCapt
         load_backend(str(folder))
     assert len(str(refused.value).splitlines()) == 1
     assert "LOAD REPORT" not in caplog.text
+
+
+def test_an_index_left_over_from_another_format_is_not_looked_at(tmp_path: Path) -> None:
+    folder = copy_tiny(tmp_path / "both")
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "pytorch_model-1.bin"}}))
+    load_backend(str(folder))
 
 
 def test_tied_weights_are_not_missing(tmp_path: Path) -> None:

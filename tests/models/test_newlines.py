@@ -12,10 +12,11 @@ from pytest_vtc.compression import Compressed, budget
 from pytest_vtc.models.sequences import Prefix, Tile, VisionTokens, lay_out
 
 TILES = st.lists(
-    st.builds(Tile, st.integers(1, 5), st.integers(1, 5), st.sampled_from(["none", "rows", "end"])),
+    # Of extreme images, LLaVA-NeXT cuts off all columns and leaves the newlines.
+    st.builds(Tile, st.integers(1, 5), st.integers(0, 5), st.sampled_from(["none", "rows", "end"])),
     min_size=1,
     max_size=3,
-)
+).filter(lambda tiles: sum(tile.n_tokens for tile in tiles) > 1)
 
 
 def image(tiles: list[Tile]) -> VisionTokens:
@@ -33,7 +34,7 @@ def test_a_selection_keeps_its_tokens_and_newlines_of_whole_lines_within_its_rat
     tiles: list[Tile], data: Any
 ) -> None:
     tokens = image(tiles)
-    ratio = data.draw(st.floats(1 / len(tokens), 1))
+    ratio = data.draw(st.floats(0.001, 1))
     n_kept = budget(len(tokens), ratio)
     # In one piece often enough: whole lines are rare among tokens drawn singly.
     start = data.draw(st.integers(0, len(tokens) - n_kept))

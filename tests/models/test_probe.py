@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from accelerate import cpu_offload
-from tiny_towers import FAMILIES, Family
 from torch import Tensor
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -19,6 +18,7 @@ from transformers.models.gemma4.modeling_gemma4 import apply_multidimensional_ro
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
 from pytest_vtc.models.probe import Encoder, Probe, ProbeError, watch
+from tests.models.tiny_towers import FAMILIES, Family
 
 N_IMAGES = 3
 
