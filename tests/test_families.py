@@ -81,7 +81,8 @@ def test_collecting_cases_of_the_embedded_model_does_not_import_what_loads_model
     (tmp_path / "conftest.py").write_text(
         "import sys\ndef pytest_collection_finish():\n"
         "    assert 'pytest_vtc.models.families' in sys.modules\n"
-        "    assert 'pytest_vtc.models.checkpoint' not in sys.modules\n"
+        "    slow = {'pytest_vtc.models.checkpoint', 'transformers.modeling_utils', 'transformers.processing_utils'}\n"
+        "    assert not slow & sys.modules.keys()\n"
     )
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--vtc-n=1", "--vtc-compressors=downsample"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -1,4 +1,8 @@
-"""The families that can be run: a new file in this folder is one class more here."""
+"""The families that can be run: a new file in this folder is one class more here.
+
+Imported when cases are collected, so a family's file imports what is slow to import, models and processors of
+transformers, where it is used.
+"""
 
 from __future__ import annotations
 

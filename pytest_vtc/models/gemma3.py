@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from PIL import Image
 from torch import Tensor
-from transformers import Gemma3Processor
 
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.probe import Encoder
@@ -46,6 +45,8 @@ class Gemma3Backend(Backend):
         return f"Here is the original image {whole} and here are some crops to help you see better {' '.join(crops)}"
 
     def _preprocess(self, images: Sequence[Image.Image], beside: bool) -> Any:  # noqa: ARG002
+        from transformers import Gemma3Processor
+
         # What published image processors leave open, above all the measures of pan and scan, the processor fills in.
         defaults: Mapping[str, Any] = Gemma3Processor.images_kwargs
         left_open = {name: value for name, value in defaults.items() if getattr(self.image_processor, name) is None}

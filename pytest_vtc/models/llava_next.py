@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape, unpad_image
 
 from pytest_vtc.models.llava import LlavaBackend
 from pytest_vtc.models.sequences import Tile
@@ -52,6 +51,8 @@ class LlavaNextBackend(LlavaBackend):
 
     def _fine_grid(self, pixels: Any) -> Tensor:
         """[rows, columns] long: which row of the tower, counted after the first tile, is at each place of the grid."""
+        from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape, unpad_image
+
         config, size = self.model.config, pixels["image_sizes"][0].tolist()
         side = self._side
         down, across = get_anyres_image_grid_shape(size, config.image_grid_pinpoints, config.vision_config.image_size)

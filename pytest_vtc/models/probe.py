@@ -18,7 +18,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
 
 from pytest_vtc.compression import EncoderAttention
 
@@ -126,6 +125,8 @@ def watch(
         by_index[index].wants_attention = True
     for index in keys:
         by_index[index].wants_keys = True
+    from transformers import AttentionInterface
+
     AttentionInterface.register(_NAME, _attend)
     AttentionInterface.register(_FLASH_NAME, _attend)
     with ExitStack() as stack:
@@ -251,6 +252,8 @@ class _Layer:
 
     def delegate(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
         """What the module would have called; it finds the module as it is without the probe."""
+        from transformers import AttentionInterface
+
         led, self.module.config = self.module.config, self._config
         try:
             name = self._config._attn_implementation

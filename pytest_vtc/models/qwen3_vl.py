@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 from torch import Tensor
-from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from pytest_vtc.models.decoding import Output
 from pytest_vtc.models.qwen2_5_vl import QwenVLBackend
@@ -20,6 +19,8 @@ class Qwen3VLBackend(QwenVLBackend):
     model_type = "qwen3_vl"
 
     def _pack(self, features: list[Tensor], deepstack: list[Tensor]) -> Any:
+        from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
+
         width = self.model.config.get_text_config().hidden_size
         by_image = [of_image.split(width, dim=1) for of_image in deepstack]
         packed = BaseModelOutputWithDeepstackFeatures(
