@@ -135,6 +135,10 @@ class _Window:
         self._compression = ImageCompression(engine.backend, engine.seed)
         self._variants: dict[tuple[Any, ...], _Variant | CaseFailed] = {}
         self._prompts: dict[tuple[Any, ...], tuple[list[int], list[int]] | CaseFailed] = {}
+        # Of the samples of the window, by their id: the jobs keep them, so that no other object can have it.
+        self._own = {id(job.sample) for job in jobs}
+        self._shown_of: dict[int, tuple[Shown, ...]] = {}
+        self._prompt_of: dict[int, tuple[list[int], list[int]] | CaseFailed] = {}
         self._prefixes: dict[tuple[Any, ...], Prefix | CaseFailed] = {}
 
     # Vision
@@ -157,8 +161,13 @@ class _Window:
             self._encode({shown: it for shown, it in opened.items() if isinstance(it, Opened)}, keep_pixels, wanted)
 
     def _shown(self, sample: Sample) -> tuple[Shown, ...]:
-        beside = self.backend.shown_beside(len(sample.images))
-        return tuple(Shown(source, beside) for source in sample.images)
+        # A sample is asked for by each of its cells: looked up by what it is, not by what it holds.
+        if (found := self._shown_of.get(id(sample))) is None:
+            beside = self.backend.shown_beside(len(sample.images))
+            found = tuple(Shown(source, beside) for source in sample.images)
+            if id(sample) in self._own:
+                self._shown_of[id(sample)] = found
+        return found
 
     def _encode(self, batch: dict[Shown, Opened], keep_pixels: bool, wanted: Wants) -> None:
         found = halving(
@@ -217,7 +226,9 @@ class _Window:
         if by_letter and not job.sample.options:
             return CaseFailed("the sample has no options, so it cannot be answered by letters")
         images = [self._tokens(shown) for shown in self._shown(job.sample)]
-        prompt = self._prompt(job.sample.prompt, tuple(tokens.tiles for tokens in images), by_letter)
+        if (prompt := self._prompt_of.get(id(job.sample))) is None:
+            prompt = self._prompt(job.sample.prompt, tuple(tokens.tiles for tokens in images), by_letter)
+            self._prompt_of[id(job.sample)] = prompt
         if isinstance(prompt, CaseFailed):
             return prompt
         head, suffix = prompt
