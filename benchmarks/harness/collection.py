@@ -163,6 +163,7 @@ def answer_at_once() -> None:
                 n_generated=2,
                 positions="compact",
                 truncated=False,
+                beyond_window=False,
                 seconds=1e-6 * number,
             )
             for number, job in enumerate(jobs)
