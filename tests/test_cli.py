@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,13 @@ def test_the_pipeline_takes_images_in_memory_and_compressors_as_objects() -> Non
 def test_the_pipeline_raises_what_went_wrong() -> None:
     with pytest.raises(CaseFailed, match=r"gone\.png"):
         Pipeline("tiny-gemma4")("gone.png", "what ?")
+
+
+def test_a_list_that_is_read_in_part_ends_without_a_traceback() -> None:
+    command = [sys.executable, "-m", "pytest_vtc", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        listing.stdout.close()  # as `| head` does
+        errors = listing.stderr.read()
+    assert (listing.returncode, errors) == (0, b"")
