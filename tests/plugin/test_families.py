@@ -17,20 +17,6 @@ from tests.plugin.conftest import RunVtc
 WITHOUT_MORE_PACKAGES = sorted(VARIANTS.keys() - NEEDS_TIMM - NEEDS_TORCHVISION)
 SWEEP = ("--vtc-n=3", "--vtc-compressors=divprune,pool,downsample,random", "--vtc-ratios=0.5,0.25")
 
-STAND_INS = """
-import torch
-import pytest_vtc.bench
-from pytest_vtc.models.families import BACKENDS
-from tests.families.checkpoints import load_parts
-
-def load(location, *_args, **_options):
-    parts = load_parts(location.label, location.source_path)
-    return BACKENDS[parts.model.config.model_type](parts.model, parts.tokenizer, parts.image_processor)
-
-pytest_vtc.bench.load_backend = load
-"""
-"""An inner conftest.py: what the checkpoint needs beyond our dependencies is replaced by the tests' own parts."""
-
 
 def check(results: dict[str, Any], label: str) -> None:
     """Every cell of a model is measured or says why not, and less was kept where less was asked."""
