@@ -6,7 +6,8 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pytest_vtc.compression import budget, run_compressor
+from pytest_vtc.compressed import run_compressor
+from pytest_vtc.compression import budget
 from pytest_vtc.discovery import known_compressors, shipped_names
 
 RATIO = 0.25

@@ -18,9 +18,10 @@ import torch
 from pytest_vtc.answering import answer_rows
 from pytest_vtc.batching import Appetite, BatchLimits, halving
 from pytest_vtc.cells import AnswerMode, CaseFailed, Generation, Positions
-from pytest_vtc.compression import Compressed, Compressor, budget
+from pytest_vtc.compressed import Compressed
+from pytest_vtc.compression import Compressor, budget
 from pytest_vtc.datasets.base import Sample
-from pytest_vtc.image_compression import EncodedImage, ImageCompression, or_failed, wants
+from pytest_vtc.image_compression import EncodedImage, ImageCompression, or_failed, reads_text, uses, wants
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.decoding import Output
 from pytest_vtc.models.sequences import Prefix, Row, Tile, VisionTokens
@@ -149,7 +150,7 @@ class _Window:
         images = list(dict.fromkeys(shown for job in self.jobs for shown in self._shown(job.sample)))
         ahead.keep_only(set(images))
         compressors = [job.compressor for job in self.jobs if job.compressor is not None]
-        keep_pixels = any(compressor.needs & {"image", "encode"} for compressor in compressors)
+        keep_pixels = any(uses(compressor, self.backend) & {"image", "encode", "inside"} for compressor in compressors)
         wanted = wants(compressors, self.backend)
         following = (shown for sample in upcoming for shown in self._shown(sample))
         start = 0
@@ -213,7 +214,7 @@ class _Window:
 
     @staticmethod
     def _image_key(job: Job, compressor: Compressor, shown: Shown) -> tuple[Any, ...]:
-        return shown, compressor.spec, job.sample.prompt if "text" in compressor.needs else None
+        return shown, compressor.spec, job.sample.prompt if reads_text(compressor) else None
 
     # Rows
 
@@ -249,7 +250,7 @@ class _Window:
 
     def _variant(self, job: Job) -> _Variant | CaseFailed:
         compressor, images = job.compressor, self._shown(job.sample)
-        text = job.sample.prompt if compressor is not None and "text" in compressor.needs else None
+        text = job.sample.prompt if compressor is not None and reads_text(compressor) else None
         key = (images, None if compressor is None else compressor.spec, job.ratio, text)
         if key not in self._variants:
             self._variants[key] = self._make_variant(job, images, compressor)

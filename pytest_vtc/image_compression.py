@@ -13,16 +13,16 @@ from PIL import Image
 from torch import Tensor
 
 from pytest_vtc.cells import CaseFailed
+from pytest_vtc.compressed import Compressed, run_compressor, run_selection
 from pytest_vtc.compression import (
     CONTEXT_NAMES,
-    Compressed,
+    SUBSTITUTED_NAMES,
     CompressionError,
     Compressor,
     EncoderAttention,
     Kept,
     Ranking,
-    run_compressor,
-    run_ranking,
+    Selection,
 )
 from pytest_vtc.datasets.base import DatasetError, ImageSource
 from pytest_vtc.models.backend import Backend, PromptError
@@ -31,6 +31,10 @@ from pytest_vtc.models.sequences import Tile, VisionTokens
 from pytest_vtc.models.vision_side import Wants
 
 Made = TypeVar("Made")
+
+
+OF_LAYERS = frozenset({"attention", "keys", "class_token"})
+"""What of a context is of the layers that the compressor names."""
 
 
 @dataclass(frozen=True)
@@ -105,24 +109,27 @@ class ImageCompression:
         return shares(n_target, [part.tiles[0].n_tokens for part in parts])
 
     def run(self) -> None:
-        rankings: dict[tuple[str, int], list[_Part]] = {}
+        together: dict[tuple[str, int, int | None], list[_Part]] = {}
         for part in (part for parts in self._parts.values() for part in parts if part.budgets):
-            if isinstance(part.compressor, Ranking):
-                rankings.setdefault((part.compressor.spec, len(part.features)), []).append(part)
-            else:
+            if not isinstance(part.compressor, Selection):
                 self._compress(part)
-        for parts in rankings.values():
-            self._rank(parts)
+                continue
+            # A ranking is read for all budgets at once.
+            budgets = (None,) if isinstance(part.compressor, Ranking) else sorted(part.budgets)
+            for n_target in budgets:
+                together.setdefault((part.compressor.spec, len(part.features), n_target), []).append(part)
+        for (_, _, n_target), parts in together.items():
+            self._select(parts, n_target)
 
-    def _rank(self, parts: Sequence[_Part]) -> None:
-        """One ranking of many images of one size, for all their budgets."""
+    def _select(self, parts: Sequence[_Part], n_target: int | None) -> None:
+        """One selection from many images of one size: of `n_target` tokens, or, by a ranking, for all their budgets."""
         compressor = parts[0].compressor
-        assert isinstance(compressor, Ranking)
+        assert isinstance(compressor, Selection)
         try:
-            found = run_ranking(
+            found = run_selection(
                 compressor,
                 [part.features for part in parts],
-                [part.budgets for part in parts],
+                [part.budgets if n_target is None else {n_target} for part in parts],
                 [_own(self._context(part), part.features.device) for part in parts],
             )
         except Exception:  # noqa: BLE001  One by one it shows which image is at fault, and why.
@@ -168,7 +175,10 @@ class ImageCompression:
             "attention": lambda: {layer: _attention(part, of) for layer, of in tokens.attention.items()},
             "keys": lambda: {layer: part.of(keys, dim=1) for layer, keys in tokens.keys.items()},
         }
-        return context | {name: costly[name]() for name in part.compressor.needs}
+        used = uses(part.compressor, self._backend)
+        if used & OF_LAYERS:
+            context["layers"] = part.compressor.encoder_layers(self._backend.tower)
+        return context | {name: costly[name]() for name in used}
 
     def _generator(self, part: _Part) -> torch.Generator:
         of_tile = "" if part.tile is None else f":{part.tile}"
@@ -182,10 +192,10 @@ class ImageCompression:
 
 def _check(compressor: Compressor, backend: Backend) -> None:
     """Raise if the loaded model cannot give a compressor what it needs, down to the layers it names."""
-    check_supported(compressor, backend)
-    if compressor.needs & {"attention", "keys"}:
+    check_supported(compressor, type(backend))
+    if uses(compressor, backend) & OF_LAYERS:
         try:
-            backend.check_layers(compressor.encoder_layers)
+            backend.check_layers(compressor.encoder_layers(backend.tower))
         except ProbeError as error:
             raise CompressionError(f"{compressor.spec}: {error}") from error
 
@@ -289,24 +299,45 @@ def wants(compressors: Iterable[Compressor], backend: Backend) -> Wants:
     for compressor in compressors:
         if isinstance(or_failed(lambda compressor=compressor: _check(compressor, backend), "its needs"), CaseFailed):
             continue
-        hidden = hidden or "hidden" in compressor.needs
-        for name in layers.keys() & compressor.needs:
-            layers[name] |= {*compressor.encoder_layers}
+        used = uses(compressor, backend)
+        hidden = hidden or "hidden" in used
+        for name in layers.keys() & used:
+            layers[name] |= {*compressor.encoder_layers(backend.tower)}
     return Wants(hidden, frozenset(layers["attention"]), frozenset(layers["keys"]))
 
 
+def uses(compressor: Compressor, backend: Backend) -> frozenset[str]:
+    """The costly parts of its context that a compressor is given on a loaded model."""
+    can_do_without = compressor.substitutes.keys() & CONTEXT_NAMES
+    return compressor.needs | (can_do_without - backend.lacking.keys())
+
+
+def reads_text(compressor: Compressor) -> bool:
+    """Whether what it keeps of an image may depend on the question."""
+    return bool((compressor.needs | compressor.substitutes.keys()) & {"text", "joint"})
+
+
+def substituted(compressor: Compressor, backend: Backend) -> dict[str, str]:
+    """What a compressor does instead of what its paper does, for want of parts that a loaded model lacks: by part."""
+    return {name: instead for name, instead in compressor.substitutes.items() if name in backend.lacking}
+
+
 def unsupported(compressor: Compressor, lacks: Mapping[str, str]) -> str | None:
-    """Why a family cannot give a compressor what it needs; None if it can. lacks: `Backend.lacks`."""
+    """Why a family cannot give a compressor what it needs; None if it can. lacks: `Backend.lacked_by_all()`."""
     return "; ".join(dict.fromkeys(lacks[name] for name in sorted(compressor.needs & lacks.keys()))) or None
 
 
-def check_supported(compressor: Compressor, family: Backend | type[Backend] | None = None) -> None:
-    """Raise CompressionError if a compressor cannot be run, or cannot by this model, given what it declares."""
-    if compressor.stage != "pre_llm":
-        raise CompressionError(f"{compressor.spec} acts at stage {compressor.stage!r}; only 'pre_llm' can be run")
+def check_supported(compressor: Compressor, family: type[Backend] | None = None) -> None:
+    """Raise CompressionError if a compressor cannot be run, or cannot by this family, given what it declares."""
+    if compressor.stage == "llm":
+        raise CompressionError(f"{compressor.spec} acts at stage 'llm'; only 'encoder' and 'pre_llm' can be run")
     if unknown := compressor.needs - CONTEXT_NAMES:
         raise CompressionError(f"{compressor.spec} needs {sorted(unknown)}; there is {sorted(CONTEXT_NAMES)}")
-    if family is not None and (reason := unsupported(compressor, family.lacks)) is not None:
+    if unknown := compressor.substitutes.keys() - SUBSTITUTED_NAMES:
+        raise CompressionError(
+            f"{compressor.spec} has substitutes for {sorted(unknown)}; there is {sorted(SUBSTITUTED_NAMES)}"
+        )
+    if family is not None and (reason := unsupported(compressor, family.lacked_by_all())) is not None:
         raise CompressionError(f"{compressor.spec} cannot be run on this model: {reason}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pytest_vtc.answering import common_lead, within_window
-from pytest_vtc.compression import Compressed
+from pytest_vtc.compressed import Compressed
 from pytest_vtc.datasets.base import DatasetError, Sample
 from pytest_vtc.datasets.probes import Probes
 from pytest_vtc.models.backend import Backend, PromptError

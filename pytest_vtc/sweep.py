@@ -207,7 +207,7 @@ def _cannot_run(location: ModelLocation, compressors: dict[str, Any], trust_remo
     from pytest_vtc.image_compression import unsupported
     from pytest_vtc.models.families import family_of
 
-    lacks = family_of(location, trust_remote_code).lacks
+    lacks = family_of(location, trust_remote_code).lacked_by_all()
     found = {spec: unsupported(compressor, lacks) for spec, compressor in compressors.items()}
     return {spec: reason for spec, reason in found.items() if reason is not None}
 

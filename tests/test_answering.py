@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_vtc.answering import answer_rows, common_lead
 from pytest_vtc.batching import Appetite, BatchLimits
 from pytest_vtc.cells import CaseFailed, Positions
-from pytest_vtc.compression import Compressed
+from pytest_vtc.compressed import Compressed
 from pytest_vtc.datasets.registry import data_home, open_samples
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.decoding import Output

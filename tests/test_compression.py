@@ -12,15 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_vtc.compression import (
-    Compressed,
-    CompressionError,
-    Compressor,
-    Kept,
-    budget,
-    largest_grid,
-    run_compressor,
-)
+from pytest_vtc.compressed import Compressed, run_compressor
+from pytest_vtc.compression import CompressionError, Compressor, Kept, budget, largest_grid
 
 N, D, TARGET = 8, 3, 4
 

@@ -1,4 +1,4 @@
-"""The contract of rankings: what run_ranking hands over, gives back, accepts and refuses."""
+"""The contract of rankings: what run_selection hands over, gives back, accepts and refuses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_vtc import compression
-from pytest_vtc.compression import CompressionError, Ranking, run_compressor, run_ranking
+from pytest_vtc import compressed
+from pytest_vtc.compressed import run_compressor, run_selection
+from pytest_vtc.compression import CompressionError, Ranking
 
 B, N, D, TARGET = 3, 8, 5, 4
 
@@ -58,7 +59,7 @@ def images(dtype: torch.dtype = torch.float32, n_images: int = B) -> list[Tensor
 
 
 def run(compressor: Ranking, budgets: Sequence[Any] = ([TARGET],) * B) -> list[dict[int, list[int]]]:
-    results = run_ranking(compressor, images(), budgets, [{}] * B)
+    results = run_selection(compressor, images(), budgets, [{}] * B)
     return [{n: kept.indices.tolist() for n, kept in result.items() if kept.indices is not None} for result in results]
 
 
@@ -81,12 +82,12 @@ def test_an_image_without_a_budget_gets_nothing() -> None:
 def test_without_any_budget_nothing_is_ranked() -> None:
     spy = Spy()
     assert run(spy, [[], [], []]) == [{}, {}, {}]
-    assert run_ranking(spy, [], [], []) == []
+    assert run_selection(spy, [], [], []) == []
     assert spy.n_targets == []
 
 
 def test_a_result_has_the_indices_as_positions_in_long() -> None:
-    (result, *_) = run_ranking(Fixed(torch.tensor([[5, 2]] * B, dtype=torch.uint8)), images(), [[2]] * B, [{}] * B)
+    (result, *_) = run_selection(Fixed(torch.tensor([[5, 2]] * B, dtype=torch.uint8)), images(), [[2]] * B, [{}] * B)
     assert result[2].rows is None
     assert result[2].indices is not None
     assert result[2].positions is not None
@@ -106,7 +107,7 @@ def test_all_images_are_ranked_once_to_the_largest_budget() -> None:
 
 def test_a_ranking_gets_float32_without_gradients_and_each_part_of_the_context_as_a_list() -> None:
     spy = Spy()
-    run_ranking(spy, images(torch.float16), [[TARGET]] * B, [{"grid": (2, 4), "number": i} for i in range(B)])
+    run_selection(spy, images(torch.float16), [[TARGET]] * B, [{"grid": (2, 4), "number": i} for i in range(B)])
     assert spy.given[0].dtype == torch.float32
     assert spy.contexts == [{"grid": [(2, 4)] * B, "number": [0, 1, 2]}]
     assert not spy.tracks
@@ -115,7 +116,7 @@ def test_a_ranking_gets_float32_without_gradients_and_each_part_of_the_context_a
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_ranking_that_writes_into_its_features_changes_a_copy(dtype: torch.dtype) -> None:
     features = images(dtype)
-    run_ranking(Spy(), features, [[TARGET]] * B, [{}] * B)
+    run_selection(Spy(), features, [[TARGET]] * B, [{}] * B)
     assert torch.equal(torch.stack(features), torch.stack(images(dtype)))
 
 
@@ -123,10 +124,10 @@ def test_a_ranking_that_writes_into_its_features_changes_a_copy(dtype: torch.dty
 def test_more_images_than_fit_together_are_ranked_in_parts(
     bytes_of: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compression, "_CPU_BYTES", int(bytes_of * 4 * N * (N + D)))
+    monkeypatch.setattr(compressed, "_CPU_BYTES", int(bytes_of * 4 * N * (N + D)))
     spy = Spy()
     features = images(n_images=5)
-    results = run_ranking(spy, features, [[2]] * 5, [{"number": i} for i in range(5)])
+    results = run_selection(spy, features, [[2]] * 5, [{"number": i} for i in range(5)])
     assert [len(part) for part in spy.given] == sizes
     assert torch.equal(torch.cat(spy.given), torch.stack(features))
     assert [number for part in spy.contexts for number in part["number"]] == [0, 1, 2, 3, 4]
@@ -162,10 +163,10 @@ def orders(*last: int) -> Tensor:
             "returned 3 tokens; asked for exactly 4 of 8 tokens of width 5 in each of 3 images",
         ),
         (torch.arange(5).expand(B, -1), "returned 5 tokens"),
-        (torch.arange(TARGET), "returned a ranking of shape [4], not [3, 4]"),
-        (orders(0, 1, 2, 3)[:2], "returned a ranking of shape [2, 4], not [3, 4]"),
-        (torch.zeros(B, TARGET, D), "returned a ranking of shape [3, 4, 5], not [3, 4]"),
-        (torch.tensor(3), "returned a ranking of shape [], not [3, 4]"),
+        (torch.arange(TARGET), "returned indices of shape [4], not [3, 4]"),
+        (orders(0, 1, 2, 3)[:2], "returned indices of shape [2, 4], not [3, 4]"),
+        (torch.zeros(B, TARGET, D), "returned indices of shape [3, 4, 5], not [3, 4]"),
+        (torch.tensor(3), "returned indices of shape [], not [3, 4]"),
         (orders(0, 1, 2, 8), "returned index 8, out of range"),
         (orders(0, 1, -1, 2), "returned index -1, out of range"),
         (orders(5, 1, 2, 5), "returned index 5 more than once"),

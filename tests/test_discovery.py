@@ -14,7 +14,7 @@ import torch
 
 import pytest_vtc.compressors
 from pytest_vtc import discovery
-from pytest_vtc.compression import run_compressor
+from pytest_vtc.compressed import run_compressor
 from pytest_vtc.discovery import SpecError, known_compressors, resolve, shipped_names, source_hash
 
 SHIPPED = ["divprune", "divprune_hybrid", "downsample", "fps", "identity", "pool", "random"]

@@ -130,7 +130,7 @@ def test_the_context_holds_what_was_asked_for_and_nothing_costly_else(tiny: Back
 
 def test_a_selection_reaches_the_model_in_raster_order(tiny: Backend, samples: list[Sample]) -> None:
     tokens = tiny.encode(samples[0].images[0].open())
-    from pytest_vtc.compression import run_compressor
+    from pytest_vtc.compressed import run_compressor
 
     kept = run_compressor(Backwards(), tokens.features, 4, {})
     assert kept.indices is not None
@@ -138,7 +138,7 @@ def test_a_selection_reaches_the_model_in_raster_order(tiny: Backend, samples: l
 
 
 def test_original_positions_are_those_of_the_whole_prompt(tiny: Backend, samples: list[Sample]) -> None:
-    from pytest_vtc.compression import run_compressor
+    from pytest_vtc.compressed import run_compressor
 
     tokens = tiny.encode(samples[0].images[0].open())
     prompt = tiny.prompt_ids("what ?", [(Tile(8, 8),)])
@@ -263,7 +263,7 @@ def test_what_the_engine_cannot_give_is_refused_by_name() -> None:
 
 
 def test_kept_rows_go_in_the_order_given(tiny: Backend, samples: list[Sample]) -> None:
-    from pytest_vtc.compression import run_compressor
+    from pytest_vtc.compressed import run_compressor
 
     class Swapped(Compressor):
         name = "swapped"

@@ -52,12 +52,12 @@ def needing(*names: str) -> Compressor:
     ],
 )
 def test_a_compressor_is_unsupported_for_each_reason_once(needs: tuple[str, ...], reason: str | None) -> None:
-    assert unsupported(needing(*needs), Limited.lacks) == reason
+    assert unsupported(needing(*needs), Limited.lacked_by_all()) == reason
 
 
 def test_gemma_4_gives_the_shipped_compressors_what_they_need() -> None:
     shipped = resolve(["downsample", "divprune"])
-    assert [unsupported(compressor, Gemma4Backend.lacks) for compressor in shipped] == [None, None]
+    assert [unsupported(compressor, Gemma4Backend.lacked_by_all()) for compressor in shipped] == [None, None]
 
 
 def test_the_family_of_a_model_that_is_not_downloaded_is_known_by_the_catalogue() -> None:
@@ -91,7 +91,7 @@ def test_collecting_cases_of_the_embedded_model_does_not_import_what_loads_model
 
 def test_the_pipeline_refuses_what_its_model_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = Pipeline("tiny-gemma4")
-    monkeypatch.setattr(Gemma4Backend, "lacks", Limited.lacks)
+    monkeypatch.setattr(Gemma4Backend, "lacks", Limited.lacked_by_all())
     with pytest.raises(CompressionError, match="downsample cannot be run on this model: it takes one image size"):
         pipeline("scene.png", "what ?", compressor="downsample", ratio=0.5)
 
@@ -99,7 +99,7 @@ def test_the_pipeline_refuses_what_its_model_cannot_run(monkeypatch: pytest.Monk
 def test_the_command_line_refuses_it_before_the_model_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Gemma4Backend, "lacks", Limited.lacks)
+    monkeypatch.setattr(Gemma4Backend, "lacks", Limited.lacked_by_all())
     arguments = ["run", "--model", "gemma-4-31B-it", "--image", "x.png", "--prompt", "what ?"]
     assert main([*arguments, "--compressor", "downsample", "--ratio", "0.5"]) == 2
     assert capsys.readouterr().err == "error: downsample cannot be run on this model: it takes one image size\n"

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, Gemma4Config
 
 from pytest_vtc.cells import Generation
-from pytest_vtc.compression import Compressed
+from pytest_vtc.compressed import Compressed
 from pytest_vtc.datasets.base import Sample
 from pytest_vtc.datasets.registry import data_home, open_samples
 from pytest_vtc.discovery import resolve

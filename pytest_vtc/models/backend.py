@@ -18,7 +18,7 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from pytest_vtc.cells import Positions
-from pytest_vtc.compression import Compressed
+from pytest_vtc.compressed import Compressed
 from pytest_vtc.models.decoding import (
     Batch,
     GreedyLoop,

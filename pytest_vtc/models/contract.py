@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from pytest_vtc.cells import Positions
-from pytest_vtc.compression import Compressed
+from pytest_vtc.compressed import Compressed
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.decoding import Output
 from pytest_vtc.models.sequences import Row, VisionTokens

@@ -141,22 +141,32 @@ def check_layers(model: Any, encoder: Encoder | None, layers: Collection[int]) -
         _layer(model, encoder, index)
 
 
-def _layer(model: Any, encoder: Encoder | None, index: int) -> tuple[nn.ModuleList, str, int]:
-    """The encoder's layers, their path, and the place of `index` among them, counted from the first."""
+def n_layers(model: Any, encoder: Encoder) -> int:
+    """How many attention layers the vision encoder has."""
+    return len(_layers(model, encoder)[0])
+
+
+def _layers(model: Any, encoder: Encoder | None) -> tuple[nn.ModuleList, str]:
+    """The encoder's layers and their path."""
     if encoder is None:
         raise ProbeError(f"{type(model).__name__} has no vision encoder whose attention could be watched")
     path = f"model.{encoder.tower}.{encoder.layers}"
     try:
-        layers = cast(nn.ModuleList, model.get_submodule(path))
+        return cast(nn.ModuleList, model.get_submodule(path)), path
     except AttributeError as error:
         raise ProbeError(f"{type(model).__name__} has no vision encoder at {path}: {error}") from error
-    n_layers = len(layers)
-    if not -n_layers <= index < n_layers:
+
+
+def _layer(model: Any, encoder: Encoder | None, index: int) -> tuple[nn.ModuleList, str, int]:
+    """The encoder's layers, their path, and the place of `index` among them, counted from the first."""
+    layers, path = _layers(model, encoder)
+    n = len(layers)
+    if not -n <= index < n:
         raise ProbeError(
-            f"there is no encoder layer {index}: {path} of {type(model).__name__} has {n_layers} layers, "
-            f"0 to {n_layers - 1}, or -{n_layers} to -1 counted from the end"
+            f"there is no encoder layer {index}: {path} of {type(model).__name__} has {n} layers, "
+            f"0 to {n - 1}, or -{n} to -1 counted from the end"
         )
-    return layers, path, index % n_layers
+    return layers, path, index % n
 
 
 def _find(model: Any, encoder: Encoder | None, index: int, found: dict[int, _Layer]) -> _Layer:

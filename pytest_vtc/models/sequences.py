@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pytest_vtc.cells import Positions
-from pytest_vtc.compression import Compressed, CompressionError, EncoderAttention
+from pytest_vtc.compressed import Compressed
+from pytest_vtc.compression import CompressionError, EncoderAttention
 
 Position = int | tuple[int, int, int]
 """Of one token: its place in the sequence, or time, height and width where the model's positions have three axes."""

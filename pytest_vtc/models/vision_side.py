@@ -9,20 +9,32 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from pytest_vtc.compression import CompressionError, EncoderAttention, Kept
-from pytest_vtc.models.probe import Encoder, Probe, check_layers, watch
+from pytest_vtc.compression import CompressionError, EncoderAttention, Kept, Tower
+from pytest_vtc.models.probe import Encoder, Probe, check_layers, n_layers, watch
 from pytest_vtc.models.sequences import Tile, VisionTokens
 
 VISION_BATCH = 4
 """Images per call of the vision side, where they can share one."""
 
 _Shape = tuple[tuple[int, ...], ...]
+
+
+_NO_CLASS_TOKEN = "its vision encoder has no class token"
+
+_RARE: Mapping[str, str] = {
+    "class_token": "its vision encoder has no class token, or the projector takes no single row of it",
+    "project": "its projector does not take the rows of the encoder one by one",
+    "inside": "the grid of its patches is needed after its vision encoder, so that none can be dropped within it",
+    "joint": "no text encoder was trained with its vision encoder",
+}
+"""Parts of a compressor's context that most families cannot give, and why."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,9 @@ class VisionSide(ABC):
     projector: ClassVar[str] = "multi_modal_projector"
     """The module below `model.model` whose input is `hidden`."""
     lacks: ClassVar[Mapping[str, str]] = {}
-    """What of a compressor's context the family cannot give, and why."""
+    """What of a compressor's context the family cannot give although most can, and why."""
+    offers: ClassVar[frozenset[str]] = frozenset()
+    """What of it the family can give although most cannot; see `_RARE`."""
     casts_pixels: ClassVar[bool] = False
     """The vision side takes float32 pixels at any precision and computes with them before it rounds them itself."""
     counts_images: ClassVar[bool] = False
@@ -87,6 +101,23 @@ class VisionSide(ABC):
 
     def _see(self, pixels: Mapping[str, Tensor]) -> Any:
         return self.model.model.get_image_features(**pixels, return_dict=True)
+
+    @classmethod
+    def lacked_by_all(cls) -> Mapping[str, str]:
+        """What of a compressor's context no checkpoint of the family can give, and why."""
+        return {**{name: why for name, why in _RARE.items() if name not in cls.offers}, **cls.lacks}
+
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        """What of a compressor's context, `cls` included, this checkpoint cannot give, and why."""
+        no_cls = {} if self.tower.has_cls else {"cls": _NO_CLASS_TOKEN, "class_token": _NO_CLASS_TOKEN}
+        return {**self.lacked_by_all(), **no_cls}
+
+    @cached_property
+    def tower(self) -> Tower:
+        """The vision encoder; one without layers where there is no encoder."""
+        encoder = self._encoder()
+        return Tower(0, False) if encoder is None else Tower(n_layers(self.model, encoder), encoder.has_cls)
 
     def check_layers(self, layers: Collection[int]) -> None:
         """Raises ProbeError if the encoder does not have these layers, negative ones counted from the last."""

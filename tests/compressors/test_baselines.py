@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_vtc.compression import CompressionError, Kept, run_compressor
+from pytest_vtc.compressed import run_compressor
+from pytest_vtc.compression import CompressionError, Kept
 from pytest_vtc.compressors.downsample import Downsample
 from pytest_vtc.compressors.identity import Identity
 from pytest_vtc.compressors.pool import Pool

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from pytest_vtc.compression import Compressor, Kept, budget, run_compressor
-from pytest_vtc.discovery import resolve
+from pytest_vtc.compressed import run_compressor
+from pytest_vtc.compression import Kept, budget
+from tests.compressors.goldens import compressor_of, files, load, of_the_shipped_files
 
-GOLDENS = Path(__file__).parent.parent / "goldens"
 VTBENCH = {
     "divprune": "divprune(start='farthest_pair')",
     "hybrid00": "divprune_hybrid(alpha=0.0)",
@@ -49,16 +45,6 @@ class Golden:
     @property
     def selection(self) -> list[int]:
         return load(self.file)[self.key].tolist()
-
-
-@cache
-def load(file: str) -> dict[str, Any]:
-    with np.load(GOLDENS / file) as arrays:
-        return {key: json.loads(str(arrays[key])) if key == "meta" else arrays[key] for key in arrays.files}
-
-
-def files(folder: str) -> list[str]:
-    return sorted(str(path.relative_to(GOLDENS)) for path in (GOLDENS / folder).glob("*.npz"))
 
 
 def selections() -> Iterator[Golden]:
@@ -92,11 +78,7 @@ POOLED = [
 DRAWN = [(file, key) for file in files("uniprune_pre") if "random" in file for key in load(file) if "keep" in key]
 
 
-def compressor_of(spec: str) -> Compressor:
-    (compressor,) = resolve([spec])
-    return compressor
-
-
+@of_the_shipped_files
 def test_the_number_of_compared_sets_is_known() -> None:
     assert Counter(golden.method for golden in STABLE) == {
         "divprune": 14,
@@ -115,10 +97,13 @@ def test_the_number_of_compared_sets_is_known() -> None:
 
 
 @pytest.mark.parametrize("golden", STABLE, ids=str)
-def test_the_same_tokens_in_the_same_order_as_the_original(golden: Golden) -> None:
+def test_the_same_tokens_in_the_same_order_as_the_original(
+    golden: Golden, record_property: Callable[[str, object], None]
+) -> None:
     chosen = compressor_of(golden.spec).compress(golden.features, len(golden.selection))
     assert isinstance(chosen, Tensor)
     assert chosen.tolist() == golden.selection
+    record_property("golden", golden.method)
 
 
 @pytest.mark.parametrize("golden", ADVERSARIAL, ids=str)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_vtc.compression import Compressed, Compressor, Kept, run_compressor
+from pytest_vtc.compressed import Compressed, run_compressor
+from pytest_vtc.compression import Compressor, Kept
 from pytest_vtc.discovery import known_compressors, resolve, shipped_names
 
 SPECS = [

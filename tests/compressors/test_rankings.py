@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_vtc.compression import Ranking, run_compressor, run_ranking
+from pytest_vtc.compressed import run_compressor, run_selection
+from pytest_vtc.compression import Ranking
 from pytest_vtc.discovery import known_compressors, resolve, shipped_names
 from tests import plain_selection
 
@@ -113,12 +114,12 @@ def test_a_smaller_budget_is_the_beginning_of_a_larger_one(spec: str, batch: Bat
 @every_ranking
 @settings(deadline=None, max_examples=25)
 @given(batch=batches(), dtype=st.sampled_from([torch.float32, torch.bfloat16]), data=st.data())
-def test_run_ranking_gives_what_run_compressor_gives(
+def test_run_selection_gives_what_run_compressor_gives(
     spec: str, batch: Batch, dtype: torch.dtype, data: st.DataObject
 ) -> None:
     features = [tokens.to(dtype) for tokens in batch.features]
     budgets = [data.draw(st.sets(st.integers(1, batch.n_tokens), max_size=3)) for _ in features]
-    together = run_ranking(ranking(spec), features, budgets, batch.contexts)
+    together = run_selection(ranking(spec), features, budgets, batch.contexts)
     assert [set(by_budget) for by_budget in together] == budgets
     for tokens, by_budget, context in zip(features, together, batch.contexts, strict=True):
         for n_target, compressed in by_budget.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pytest_vtc.compression import run_compressor
+from pytest_vtc.compressed import run_compressor
 from pytest_vtc.discovery import SpecError, resolve, shipped_folder, shipped_names
 
 TEMPLATE = shipped_folder() / "_template.py"

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from transformers import Gemma3Processor
 
-from pytest_vtc.compression import Compressed
+from pytest_vtc.compressed import Compressed
 from pytest_vtc.models.decoding import Output
 from pytest_vtc.models.gemma3 import Gemma3Backend
 from pytest_vtc.models.sequences import Tile

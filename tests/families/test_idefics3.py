@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from pytest_vtc.cells import CaseFailed, Generation
-from pytest_vtc.compression import Compressed
+from pytest_vtc.compressed import Compressed
 from pytest_vtc.datasets.base import Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.discovery import resolve

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_vtc.compression import Compressed
+from pytest_vtc.compressed import Compressed
 from pytest_vtc.discovery import resolve
 from pytest_vtc.engine import Engine, Job
 from pytest_vtc.models.llava_next import LlavaNextBackend

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_vtc.cells import CaseFailed, Generation
-from pytest_vtc.compression import Compressor
+from pytest_vtc.compression import Compressor, Tower
 from pytest_vtc.datasets.base import Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.engine import Engine, Job
@@ -27,8 +27,7 @@ class Looks(Compressor):
     needs = frozenset({"attention"})
     layer = -2
 
-    @property
-    def encoder_layers(self) -> tuple[int, ...]:
+    def encoder_layers(self, tower: Tower) -> tuple[int, ...]:  # noqa: ARG002
         return (self.layer,)
 
     def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Tensor:
@@ -47,6 +46,9 @@ class WritesIntoAll(Compressor):
     name = "writes_into_all"
     description = "changes everything it is given"
     needs = frozenset({"hidden", "attention", "keys", "text"})
+
+    def encoder_layers(self, tower: Tower) -> tuple[int, ...]:  # noqa: ARG002
+        return (-2,)
 
     def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Tensor:
         features += 1

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pytest_vtc.cells import Generation
-from pytest_vtc.compression import Compressed
+from pytest_vtc.compressed import Compressed
 from pytest_vtc.datasets.base import Sample
 from pytest_vtc.discovery import resolve
 from pytest_vtc.engine import Engine, Job

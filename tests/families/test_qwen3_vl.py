@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pytest_vtc.compression import Compressed, CompressionError, run_compressor
+from pytest_vtc.compressed import Compressed, run_compressor
+from pytest_vtc.compression import CompressionError
 from pytest_vtc.discovery import resolve
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.decoding import Output

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_vtc.compression import Compressed, budget
+from pytest_vtc.compressed import Compressed
+from pytest_vtc.compression import budget
 from pytest_vtc.models.sequences import Prefix, Tile, VisionTokens, lay_out
 
 TILES = st.lists(
