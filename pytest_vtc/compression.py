@@ -18,7 +18,6 @@ from torch import Tensor
 
 from pytest_vtc.encoder_reduction import EncoderReducer as EncoderReducer
 from pytest_vtc.encoder_reduction import EncoderStep as EncoderStep
-from pytest_vtc.encoder_reduction import Merge as Merge
 from pytest_vtc.encoder_reduction import Reduction as Reduction
 from pytest_vtc.greedy_selection import cosine_distances as cosine_distances
 from pytest_vtc.greedy_selection import farthest_first as farthest_first

@@ -10,27 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
+
+from pytest_vtc.token_merging import Merge
 
 Heads = Literal["queries", "keys", "values"]
 
 
-@dataclass(frozen=True, eq=False)
-class Merge:
-    """Rows become fewer by averaging: a new row is the mean of its group, each row weighted with its size.
-
-    group: [P] long: the new row that each row goes into, 0 .. M - 1, none of them empty; as many in one as you like. A
-        class row stays by itself, as row 0.
-    places: [M] long: for each new row the old one whose source it takes over; None: the first of its group.
-    """
-
-    group: Tensor
-    places: Tensor | None = None
-
-
 Reduction = Tensor | Merge
-"""Rows to keep ([M] long, in the order they are to have, a class row first), or a merge."""
+"""Rows to keep, [M] long, in the order they are to have; or which rows become one, each new row then the mean of its
+group weighted by sizes, at the source of its target. A class row stays by itself, the first of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +80,7 @@ class EncoderStep:
 
 
 class EncoderReducer:
-    """Merges or drops rows while an encoder runs. A fresh one for each call of `inside`: it may remember.
+    """Merges or drops rows while an encoder runs. Make a fresh one for each call of `inside`: it may remember things.
 
     Both methods are called at every layer, and return what to do with the rows, None for nothing. Where neither does
     anything at any layer, the features come out as the model computes them, to the bit.
@@ -107,10 +96,3 @@ class EncoderReducer:
     def after_block(self, step: EncoderStep) -> Reduction | None:  # noqa: ARG002
         """At the end of a layer."""
         return None
-
-
-def weights_of(merge: Merge, sizes: Tensor) -> Tensor:
-    """[M, P] float32: the share of each row in each new one. sizes: [P]."""
-    n_rows = int(merge.group.max()) + 1
-    members = torch.nn.functional.one_hot(merge.group, n_rows).T.to(sizes.dtype) * sizes
-    return members / members.sum(dim=1, keepdim=True)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pytest_vtc.compression import CompressionError, EncoderReducer, EncoderStep, Kept, Merge, Reduction
-from pytest_vtc.encoder_reduction import Heads, weights_of
+from pytest_vtc.encoder_reduction import Heads
+from pytest_vtc.token_merging import merge_weighted
 
 _PROJECTIONS: dict[Heads, str] = {"queries": "q_proj", "keys": "k_proj", "values": "v_proj"}
 _TAKES_MASKS = (None, "eager", "sdpa")
@@ -57,27 +58,19 @@ class EncoderRows:
 
     def _merged(self, merge: Merge) -> EncoderRows:
         n_rows = len(self.rows)
-        group = self._indices(merge.group, "groups", n_rows)
+        group = self._indices(merge.group, "groups", merge.n_rows)
+        targets = self._indices(merge.targets, "targets", n_rows)
         if len(group) != n_rows:
             raise CompressionError(f"a reducer gives groups to {len(group)} of {n_rows} rows of the encoder")
-        counts = torch.bincount(group)
+        if len(targets) != merge.n_rows:
+            raise CompressionError(f"a reducer gives {len(targets)} targets of {merge.n_rows} merged rows")
+        counts = torch.bincount(group, minlength=merge.n_rows)
         if not counts.all():
             raise CompressionError(f"a reducer leaves group {int(counts.argmin())} of {len(counts)} without a row")
         if self.has_cls and (int(group[0]) != 0 or int(counts[0]) != 1):
             raise CompressionError("a reducer merges or moves the class row; row 0 is to be group 0, alone")
-        if merge.places is None:
-            order = group.argsort(stable=True)
-            places = order[counts.cumsum(0) - counts]
-        else:
-            places = self._indices(merge.places, "places", n_rows)
-        if len(places) != len(counts):
-            raise CompressionError(f"a reducer gives places to {len(places)} of {len(counts)} merged rows")
-        # A product instead of additions into rows, which would round differently each time on a GPU.
-        rows = weights_of(Merge(group), self.sizes) @ self.rows.float()
-        alone = counts[group] == 1
-        rows[group[alone]] = self.rows[alone].float()
-        sizes = torch.nn.functional.one_hot(group, len(counts)).T.to(self.sizes.dtype) @ self.sizes
-        return EncoderRows(rows.to(self.rows.dtype), sizes, self.sources[places], self.has_cls)
+        rows, sizes = merge_weighted(self.rows, self.sizes, Merge(group, merge.n_rows, targets))
+        return EncoderRows(rows, sizes, self.sources[targets], self.has_cls)
 
     def _indices(self, indices: Tensor, what: str, n: int) -> Tensor:
         if indices.ndim != 1 or indices.is_floating_point() or indices.dtype == torch.bool:
