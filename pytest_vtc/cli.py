@@ -120,6 +120,7 @@ def _list(options: argparse.Namespace) -> None:  # noqa: ARG001
 def _models() -> Iterator[str]:
     """The catalogue as one table, cut into families by headings that say what each cannot do."""
     from pytest_vtc.models.families import BACKENDS
+    from pytest_vtc.models.vision_side import RARE
 
     cards = sorted(CATALOGUE.values(), key=lambda card: list(FAMILY_NAMES).index(card.model_type))
     rows = [
@@ -133,12 +134,16 @@ def _models() -> Iterator[str]:
         for card in cards
     ]
     headers = ["name", "size", "bf16", "8bit", "4bit", "vision tokens", "licence"]
+    # What most families lack is better said by those that do not.
+    usual = {
+        name: {part: why for part, why in family.lacks.items() if part not in RARE} for name, family in BACKENDS.items()
+    }
     align = ("left", "right", "right", "right", "right", "left", "left")
     lines = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align).splitlines()
     title, rule, *body = (f"  {line}".rstrip() for line in lines)
     yield from ("Models", title, rule)
     for family, members in itertools.groupby(zip(cards, body, strict=True), key=lambda row: row[0].model_type):
-        cannot = ", ".join(BACKENDS[family].lacks)
+        cannot = ", ".join(usual[family])
         yield f"{FAMILY_NAMES[family]} ({family})" + (f"; cannot: {cannot}" if cannot else "")
         yield from (row for _, row in members)
     yield ""
@@ -151,7 +156,11 @@ def _models() -> Iterator[str]:
         f"{''.join(f' or {family}' for family in BACKENDS if family not in FAMILY_NAMES)}.",
         "--random-weights NAME instead of --vtc-model NAME: the same shapes with random values, and no download.",
         "cannot: what a compressor may need and does not get there:",
-        *_reasons({family: BACKENDS[family].lacks for family in FAMILY_NAMES}),
+        *_reasons({family: usual[family] for family in FAMILY_NAMES}),
+        *(
+            f"  {part}: only {', '.join(name for name in FAMILY_NAMES if part in BACKENDS[name].offers)} can"
+            for part in RARE
+        ),
     ):
         yield textwrap.fill(note, 98, subsequent_indent="    ")
     yield ""

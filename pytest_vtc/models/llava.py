@@ -74,9 +74,10 @@ class LlavaBackend(Backend):
         encoder = self._encoder()
         assert encoder is not None
         tower = self.model.model.get_submodule(encoder.tower)
-        rows = tower.embeddings(self._pixels(self.process(image))["pixel_values"])
+        pixels = self._pixels(self.process(image))["pixel_values"]
+        rows = tower.embeddings(pixels.to(device_of(tower.embeddings, pixels.device)))
         if hasattr(tower, "pre_layrnorm"):  # CLIP's, spelt so
-            rows = tower.pre_layrnorm(rows)
+            rows = tower.pre_layrnorm(rows.to(device_of(tower.pre_layrnorm, rows.device)))
         layers = [*encoder_layers(self.model, encoder)][: self._features_layer()]
         state = run_layers(layers, rows[0], reducer, (self._side, self._side), encoder.has_cls)
         tokens = state.rows[int(encoder.has_cls) :]

@@ -34,7 +34,7 @@ _NO_CLASS_TOKEN = "its vision encoder has no class token"
 
 NOT_CLIP = "its vision encoder is not CLIP's, so that CLIP's text encoder does not go with it"
 
-_RARE: Mapping[str, str] = {
+RARE: Mapping[str, str] = {
     "class_token": "its vision encoder has no class token, or the projector takes no single row of it",
     "project": "its projector does not take the rows of the encoder one by one",
     "inside": "the grid of its patches is needed after its vision encoder, so that none can be dropped within it",
@@ -71,7 +71,7 @@ class VisionSide(ABC):
     lacks: ClassVar[Mapping[str, str]] = {}
     """What of a compressor's context the family cannot give although most can, and why."""
     offers: ClassVar[frozenset[str]] = frozenset()
-    """What of it the family can give although most cannot; see `_RARE`."""
+    """What of it the family can give although most cannot; see `RARE`."""
     casts_pixels: ClassVar[bool] = False
     """The vision side takes float32 pixels at any precision and computes with them before it rounds them itself."""
     counts_images: ClassVar[bool] = False
@@ -132,7 +132,7 @@ class VisionSide(ABC):
     @classmethod
     def lacked_by_all(cls) -> Mapping[str, str]:
         """What of a compressor's context no checkpoint of the family can give, and why."""
-        return {**{name: why for name, why in _RARE.items() if name not in cls.offers}, **cls.lacks}
+        return {**{name: why for name, why in RARE.items() if name not in cls.offers}, **cls.lacks}
 
     @property
     def lacking(self) -> Mapping[str, str]:

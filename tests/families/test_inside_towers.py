@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
+from accelerate import cpu_offload
 from torch import Tensor
 
 from pytest_vtc.cells import CaseFailed, Generation
@@ -18,6 +19,7 @@ from pytest_vtc.engine import Engine, Job
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.families import BACKENDS
 from pytest_vtc.models.llava import LlavaBackend
+from pytest_vtc.models.vision_side import Wants
 from tests.families.checkpoints import VARIANTS, Parts, load_parts
 from tests.families.llava_backends import sample
 from tests.families.pictures import picture
@@ -220,6 +222,15 @@ def test_a_kernel_that_takes_no_mask_is_named(checkpoint: Callable[[str], Path])
         layer.self_attn.config = type("Config", (), {"_attn_implementation": "flash_attention_2"})()
     with pytest.raises(CompressionError, match="flash_attention_2 cannot: load the model with --vtc-attention sdpa"):
         backend.encode_inside(picture(*IMAGE), Doubles())
+
+
+def test_a_model_with_offloaded_weights_gives_the_same(checkpoint: Callable[[str], Path]) -> None:
+    backend = backend_of("llava", checkpoint, torch.float32)
+    expected = backend.encode_inside(picture(*IMAGE), Pairs())
+    cpu_offload(backend.model, torch.device("cpu"))
+    assert torch.equal(backend.encode_inside(picture(*IMAGE), Pairs()).features, expected.features)
+    hidden = backend.encode(picture(*IMAGE), Wants(hidden=True)).hidden
+    assert torch.equal(backend.project(hidden), backend.encode(picture(*IMAGE)).features)
 
 
 # Through the engine
