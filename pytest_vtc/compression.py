@@ -20,6 +20,13 @@ from pytest_vtc.greedy_selection import cosine_distances as cosine_distances
 from pytest_vtc.greedy_selection import farthest_first as farthest_first
 from pytest_vtc.greedy_selection import nearest_neighbour_distances as nearest_neighbour_distances
 from pytest_vtc.greedy_selection import norms as norms
+from pytest_vtc.token_merging import Merge as Merge
+from pytest_vtc.token_merging import bipartite_matching as bipartite_matching
+from pytest_vtc.token_merging import matching_rounds as matching_rounds
+from pytest_vtc.token_merging import membership as membership
+from pytest_vtc.token_merging import merge_weighted as merge_weighted
+from pytest_vtc.token_merging import most_similar as most_similar
+from pytest_vtc.token_merging import unit_rows as unit_rows
 
 Stage = Literal["encoder", "pre_llm", "llm"]
 
