@@ -20,6 +20,10 @@ from pytest_vtc.greedy_selection import cosine_distances as cosine_distances
 from pytest_vtc.greedy_selection import farthest_first as farthest_first
 from pytest_vtc.greedy_selection import nearest_neighbour_distances as nearest_neighbour_distances
 from pytest_vtc.greedy_selection import norms as norms
+from pytest_vtc.scored_selection import best as best
+from pytest_vtc.scored_selection import cosines as cosines
+from pytest_vtc.scored_selection import distinct as distinct
+from pytest_vtc.scored_selection import rank_in_group as rank_in_group
 from pytest_vtc.token_merging import Merge as Merge
 from pytest_vtc.token_merging import bipartite_matching as bipartite_matching
 from pytest_vtc.token_merging import matching_rounds as matching_rounds
