@@ -71,10 +71,16 @@ def distinct(similarity: Tensor, candidates: Tensor, n_target: int, per_round: i
         n_target: 1 <= n_target <= R.
         per_round: at least 1.
     """
-    images = torch.arange(len(candidates), device=candidates.device)[:, None, None]
+    n_images, n_tokens, _ = similarity.shape
+    # The rows of all images one below the other: row i of image b stands at b * N + i.
+    rows = similarity.reshape(n_images * n_tokens, n_tokens)
+    offsets = torch.arange(0, n_images * n_tokens, n_tokens, device=rows.device)[:, None]
     while (surplus := candidates.shape[1] - n_target) > 0:
         first, second = candidates[:, 0::2], candidates[:, 1::2]
-        nearest = similarity[images, first[:, :, None], second[:, None, :]].amax(dim=2)
+        # Whole rows, hiding the other columns, are read several times faster than single elements.
+        hidden = rows.new_full((n_images, n_tokens), -torch.inf).scatter_(1, second, 0.0)
+        of_first = rows.index_select(0, (first + offsets).flatten()).reshape(n_images, -1, n_tokens)
+        nearest = of_first.add_(hidden[:, None]).amax(dim=2)
         left = _falling(nearest)[:, min(per_round, surplus, first.shape[1]) :]
         candidates = torch.cat([first.gather(1, left), second], dim=1)
     return candidates
