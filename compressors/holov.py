@@ -104,7 +104,8 @@ def _shares(features: Tensor, saliency: Tensor, crops: int) -> Tensor:
         if count
     ]
     score = torch.cat(scores)
-    return (score / (score.sum() + _EPSILON)).nan_to_num(0.0)
+    # Not quite nothing, so that crops without any share still take turns.
+    return (score / (score.sum() + _EPSILON)).nan_to_num(0.0).clamp(min=1e-30)
 
 
 def _scores(features: Tensor, saliency: Tensor) -> Tensor:
