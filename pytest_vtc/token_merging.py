@@ -8,6 +8,7 @@ Re-exported by `pytest_vtc.compression`, where compressor files take it from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -139,3 +140,14 @@ def unit_rows(rows: Tensor) -> Tensor:
     """`rows` [N, d] scaled to length 1, float32; a zero row stays zero. Any scale: lengths are taken in float64."""
     lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
     return (rows / lengths.masked_fill(lengths == 0, 1.0)).float()
+
+
+def all_but(chosen: Tensor, n_tokens: int) -> Tensor:
+    """The indices below `n_tokens` that are not among `chosen` [M] long, which are distinct: [n_tokens - M], rising."""
+    taken = torch.zeros(n_tokens, dtype=torch.uint8, device=chosen.device).index_fill_(0, chosen, 1)
+    return taken.argsort(stable=True)[: n_tokens - len(chosen)]
+
+
+def linear(weights: Tensor) -> Callable[[Tensor], Tensor]:
+    """`weights` [M, N] as what `Kept.merge` wants to be: rows [N, E] of any float dtype, on any device, to [M, E]."""
+    return lambda rows: (weights.to(rows.device) @ rows.float()).to(rows.dtype)
