@@ -31,6 +31,8 @@ class PruneSID(Compressor):
     - Ratio. The paper chooses the budget by how much is in the image; neither the authors' LLaVA code nor this does.
     - Order. Where a class token is passed on, tokens stay as the authors leave them, the class token first, then group
       after group; without one they are a selection, and in raster order.
+    - Other encoders. The authors' Qwen2-VL code, without a class token, takes the weights on the components for scores
+      and other thresholds. Here all is as for LLaVA, with a substitute for the class token's attention.
     - Budget. The authors' code fails below 4 tokens, where there is no group; here there is always one.
     """
 
@@ -85,9 +87,10 @@ def principal_groups(hidden: Tensor, n_groups: int) -> Tensor:
     # From the largest.
     variances, vectors = variances.flip(0)[:n_groups], vectors.flip(1)[:, :n_groups]
     loadings = (vectors if wide else centred @ vectors / variances.clamp(min=1e-300).sqrt()).abs()
-    # What is below rounding is no component: any vector would do.
-    rounding = max(n_tokens, n_channels) * torch.finfo(torch.float64).eps
-    return loadings.masked_fill(variances <= rounding * variances[:1], 0.0).argmax(dim=1)
+    # What is below rounding, of the largest or of the squashed values themselves, is no component: any vector would do.
+    eps = torch.finfo(torch.float64).eps
+    least = (max(n_tokens, n_channels) * eps * variances[:1]).clamp(min=n_tokens * n_channels * eps**2)
+    return loadings.masked_fill(variances <= least, 0.0).argmax(dim=1)
 
 
 def spread(hidden: Tensor, attention: Tensor, groups: Tensor, n_asked: int, n_chosen: int) -> Tensor:

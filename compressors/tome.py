@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from pytest_vtc.compression import Compressor, Kept, Tiles, linear, matching_rounds
+from pytest_vtc.compression import Compressor, Kept, Tiles, matching_rounds
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,4 @@ class ToMe(Compressor):
 
     def compress(self, features: Tensor, n_target: int, **_ctx: Any) -> Kept:
         merge = matching_rounds(features, n_target).in_raster_order()
-        weights = merge.weights()
-        return Kept(weights @ features, merge.targets, linear(weights))
+        return Kept(merge.means(features), merge.targets, merge.means)
