@@ -13,10 +13,10 @@ from pytest_vtc.compression import (
     Compressor,
     EncoderAttention,
     Kept,
+    Merge,
     Tiles,
     Tower,
     best,
-    membership,
     most_similar,
     rank_in_group,
 )
@@ -98,13 +98,8 @@ class VScan(Compressor):
         nearest = most_similar(features, features[kept]).index_copy(
             0, kept, torch.arange(n_target, device=features.device)
         )
-        members = membership(nearest, n_target)
-        sizes = members.sum(dim=1, keepdim=True)
-
-        def merged(rows: Tensor) -> Tensor:
-            return ((members @ rows.float()) / sizes).to(rows.dtype)
-
-        return Kept(merged(features), kept, merged)
+        merge = Merge(nearest, n_target, kept)
+        return Kept(merge.means(features), kept, merge.means)
 
 
 def _window_of_tokens(rows: int, columns: int, longest: int) -> Tensor:
