@@ -16,10 +16,26 @@ from typing import Any, ClassVar, Literal, final
 
 from torch import Tensor
 
+from pytest_vtc.attention_merging import absorb_nearest as absorb_nearest
+from pytest_vtc.attention_merging import attention_of_class_token as attention_of_class_token
+from pytest_vtc.attention_merging import n_outliers as n_outliers
 from pytest_vtc.greedy_selection import cosine_distances as cosine_distances
 from pytest_vtc.greedy_selection import farthest_first as farthest_first
 from pytest_vtc.greedy_selection import nearest_neighbour_distances as nearest_neighbour_distances
 from pytest_vtc.greedy_selection import norms as norms
+from pytest_vtc.scored_selection import best as best
+from pytest_vtc.scored_selection import cosines as cosines
+from pytest_vtc.scored_selection import distinct as distinct
+from pytest_vtc.scored_selection import rank_in_group as rank_in_group
+from pytest_vtc.token_merging import Merge as Merge
+from pytest_vtc.token_merging import all_but as all_but
+from pytest_vtc.token_merging import bipartite_matching as bipartite_matching
+from pytest_vtc.token_merging import linear as linear
+from pytest_vtc.token_merging import matching_rounds as matching_rounds
+from pytest_vtc.token_merging import membership as membership
+from pytest_vtc.token_merging import merge_weighted as merge_weighted
+from pytest_vtc.token_merging import most_similar as most_similar
+from pytest_vtc.token_merging import unit_rows as unit_rows
 
 Stage = Literal["encoder", "pre_llm", "llm"]
 
