@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pytest_vtc.compressed import Compressed, run_compressor
-from pytest_vtc.compression import Compressor, Kept
+from pytest_vtc.compression import ClassToken, Compressor, Kept
 from pytest_vtc.compressors.prumerge import PruMerge
 from pytest_vtc.compressors.prumerge_plus import PruMergePlus, adaptively
 from pytest_vtc.compressors.prunesid import PruneSID, principal_groups, redundant, share_out
@@ -112,6 +112,42 @@ def test_rows_are_merged_before_a_linear_projector_as_after_it(spec: str) -> Non
     assert isinstance(before, Kept)
     assert isinstance(after, Kept)
     torch.testing.assert_close(before.features, after.features)
+
+
+def with_crops(context: dict[str, Any], n_crops: int) -> dict[str, Any]:
+    """The context of a grid that is several crops to the encoder, each with a class token."""
+    token = context["class_token"]
+    return context | {
+        "class_token": ClassToken(
+            torch.cat([token.hidden + i for i in range(n_crops)]),
+            {layer: queries.repeat(1, n_crops, 1) for layer, queries in token.queries.items()},
+            {layer: keys.repeat(1, n_crops, 1) for layer, keys in token.keys.items()},
+        )
+    }
+
+
+@pytest.mark.parametrize("spec", ["visionzip", "prunesid"])
+@pytest.mark.parametrize(("n_target", "n_class"), [(1, 1), (2, 2), (4, 3), (12, 3), (36, 3)])
+def test_the_class_tokens_of_all_crops_come_first(spec: str, n_target: int, n_class: int) -> None:
+    image, compressor = MadeUpImage.drawn(6, 6, 8), compressor_of(spec)
+    context = with_crops(image.context(compressor), 3)
+    kept = compressor.compress(image.features, n_target, **context)
+    assert isinstance(kept, Kept)
+    assert len(kept.features) == n_target
+    passed_on = context["project"](context["class_token"].hidden)[:n_class]
+    torch.testing.assert_close(kept.features[:n_class], passed_on)
+    assert places(kept)[:n_class] == [0] * n_class
+
+
+@pytest.mark.parametrize("spec", ["prumerge", "prumerge_plus"])
+def test_of_several_crops_each_has_the_attention_of_its_own_class_token(spec: str) -> None:
+    image, compressor = MadeUpImage.drawn(6, 6, 8), compressor_of(spec)
+    context = image.context(compressor)
+    several = compressor.compress(image.features, 9, **with_crops(context, 3))
+    without = compressor.compress(image.features, 9, **(context | {"class_token": None}))
+    assert isinstance(several, Kept)
+    assert isinstance(without, Kept)
+    assert torch.equal(several.features, without.features)
 
 
 # VisionZip
