@@ -44,6 +44,8 @@ class PruMerge(Compressor):
     - Count. The paper's is adaptive; the authors' code has a fixed ratio too. Here the budget of n tokens is n - 1
       chosen ones and the last one.
     - Small images. The authors' code needs 33 tokens. Here a token takes in all others if there are no more than 32.
+    - Tiles. The authors' code takes one. A grid that is several crops to the encoder (LLaVA-NeXT) has a class token for
+      each; a token then has the attention of that of its crop, as the encoder computes it, averaged over heads.
     - Rounding. The authors cut ratio * N to an integer, which for some N (not 576) is one less than the outliers.
     """
 
@@ -88,7 +90,7 @@ class PruMerge(Compressor):
         **_ctx: Any,
     ) -> Kept:
         (layer,) = layers
-        if class_token is None:
+        if class_token is None or len(class_token.hidden) > 1:
             given = attention[layer].saliency.mean(dim=0)
         else:
             given = attention_of_class_token(class_token.queries[layer], class_token.keys[layer], keys[layer])

@@ -94,7 +94,7 @@ class PruMergePlus(Compressor):
         **_ctx: Any,
     ) -> Kept:
         (layer,) = layers
-        if class_token is None:
+        if class_token is None or len(class_token.hidden) > 1:
             given = attention[layer].saliency.mean(dim=0)
         else:
             given = attention_of_class_token(class_token.queries[layer], class_token.keys[layer], keys[layer])

@@ -33,6 +33,8 @@ class PruneSID(Compressor):
       after group; without one they are a selection, and in raster order.
     - Other encoders. The authors' Qwen2-VL code, without a class token, takes the weights on the components for scores
       and other thresholds. Here all is as for LLaVA, with a substitute for the class token's attention.
+    - Tiles. On LLaVA-NeXT the authors give each crop a budget of its own and sort what is kept by place. Here the crops
+      share the budget of the grid that they make up, and their class tokens come first.
     - Budget. The authors' code fails below 4 tokens, where there is no group; here there is always one.
     """
 
@@ -62,15 +64,15 @@ class PruneSID(Compressor):
         project: Callable[[Tensor], Tensor] | None = None,
         **_ctx: Any,
     ) -> Tensor | Kept:
-        passed_on = class_token.hidden if class_token is not None and project is not None else None
+        passed_on = None if class_token is None or project is None else project(class_token.hidden[:n_target])
+        n_class = 0 if passed_on is None else len(passed_on)
         given = attention[layers[0]].saliency.sum(dim=0)
-        groups = principal_groups(hidden, max(1, n_target // 4))
-        chosen = spread(hidden, given, groups, n_target, n_target - (passed_on is not None))
+        groups = principal_groups(hidden, max(1, min(n_target // 4, n_target - n_class)))
+        chosen = spread(hidden, given, groups, n_target, n_target - n_class)
         if passed_on is None:
             return chosen
-        assert project is not None
-        rows = torch.cat([project(passed_on), features[chosen]])
-        return Kept(rows, torch.cat([chosen.new_zeros(1), chosen]))
+        rows = torch.cat([passed_on, features[chosen]])
+        return Kept(rows, torch.cat([chosen.new_zeros(n_class), chosen]))
 
 
 def principal_groups(hidden: Tensor, n_groups: int) -> Tensor:
@@ -146,6 +148,7 @@ def share_out(counts: list[int], unlike: list[int], n_asked: int, n_chosen: int)
     over goes to the groups with the most unlike tokens.
 
     counts, unlike: of each group, all its tokens, and those that are not redundant. n_asked: sets the bound.
+    n_chosen: no less than there are groups, unless there is only one.
     """
     most = [min(5 * math.ceil(n_asked / 64), size, n) for size, n in zip(counts, unlike, strict=True)]
     while sum(most) < n_asked:

@@ -45,8 +45,9 @@ class VisionZip(Compressor):
       wanted, their code breaks. Here it is the engine's, split by `contextual`, and any budget works; at 1 the class
       token is all that stays.
     - Zero rows. The authors' code divides keys by their norm: NaN. Here a zero key is similar to nothing.
-    - Tiles. On LLaVA-NeXT the authors put kept patches of all tiles in the order of the whole image, then class tokens,
-      then contextual ones. Here tiles follow each other, each with its own share.
+    - Tiles. On LLaVA-NeXT the authors give each crop a budget of its own, put the kept patches of all crops in the
+      order of the whole image, then their class tokens, then the contextual ones. Here the crops share the budget of
+      the grid that they make up, and their class tokens come first.
     """
 
     name: ClassVar[str] = "visionzip"
@@ -82,7 +83,8 @@ class VisionZip(Compressor):
         project: Callable[[Tensor], Tensor] | None = None,
         **_ctx: Any,
     ) -> Kept:
-        n_tokens, n_class = len(features), int(class_token is not None and project is not None)
+        n_tokens = len(features)
+        n_class = 0 if class_token is None or project is None else min(len(class_token.hidden), n_target)
         n_contextual = min(int(n_target * self.contextual + 0.5), n_target - n_class)
         falling = attention[layers[0]].saliency.sum(dim=0).argsort(descending=True, stable=True)
         dominant = falling[: n_target - n_class - n_contextual].sort().values
@@ -93,8 +95,9 @@ class VisionZip(Compressor):
         elif class_token is None:
             merged = project(weights @ hidden)
         else:
-            rows = torch.cat([project(class_token.hidden), features[dominant], project(weights @ hidden)])
-            return Kept(rows, torch.cat([positions.new_zeros(1), positions]))
+            passed_on = project(class_token.hidden[:n_class])
+            rows = torch.cat([passed_on, features[dominant], project(weights @ hidden)])
+            return Kept(rows, torch.cat([positions.new_zeros(n_class), positions]))
         every = torch.cat([torch.eye(n_tokens, device=features.device)[dominant], weights])
         return Kept(torch.cat([features[dominant], merged]), positions, linear(every))
 

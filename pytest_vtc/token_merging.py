@@ -153,8 +153,8 @@ def membership(group: Tensor, n_rows: int) -> Tensor:
 
 def unit_rows(rows: Tensor) -> Tensor:
     """`rows` [N, d] scaled to length 1, float32; a zero row stays zero. Any scale: lengths are taken in float64."""
-    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
-    return (rows / lengths.masked_fill(lengths == 0, 1.0)).float()
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64).float()
+    return rows.float() / lengths.masked_fill(lengths == 0, 1.0)
 
 
 def all_but(chosen: Tensor, n_tokens: int) -> Tensor:
