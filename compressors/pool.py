@@ -24,8 +24,8 @@ class Pool(Compressor):
 
     mode: what a cell becomes.
         "avg": the mean of its tokens.
-        "max": in each channel their largest value. Rows that a model adds in deeper layers are pooled likewise, each
-            channel for itself: they need not be those of one token.
+        "max": in each channel their largest value. That cannot be done to rows that a model adds in deeper layers so
+            that they match: a cell gets those of the token whose position it has.
     """
 
     name: ClassVar[str] = "pool"
@@ -48,7 +48,7 @@ class Pool(Compressor):
 
         raster = torch.arange(float(len(features))).reshape(1, 1, *grid)
         centres = functional.interpolate(raster, size=coarse, mode="nearest-exact")
-        return Kept(pooled(features), centres.flatten().long(), pooled)
+        return Kept(pooled(features), centres.flatten().long(), pooled if self.mode == "avg" else None)
 
 
 def pool_grid(rows: Tensor, grid: tuple[int, int], coarse: tuple[int, int], mode: Mode = "avg") -> Tensor:

@@ -102,10 +102,11 @@ def test_max_pooling_takes_the_largest_value_of_each_channel() -> None:
     assert kept.features.tolist() == [[r, c] for r in (1, 3) for c in (1, 3, 5, 7)]
 
 
-def test_max_pooling_pools_other_rows_likewise() -> None:
-    kept = Pool(mode="max").compress(raster(4, 8), 8, grid=(4, 8))
-    assert kept.merge is not None
-    assert kept.merge(-raster(4, 8)).tolist() == [[-r, -c] for r in (0, 2) for c in (0, 2, 4, 6)]
+def test_average_pooling_pools_other_rows_likewise_and_max_pooling_cannot() -> None:
+    average, largest = (Pool(mode=mode).compress(raster(4, 8), 8, grid=(4, 8)) for mode in ("avg", "max"))
+    assert average.merge is not None
+    assert torch.equal(average.merge(-raster(4, 8)), -average.features)
+    assert largest.merge is None
 
 
 def test_pooling_refuses_a_mode_it_does_not_know() -> None:

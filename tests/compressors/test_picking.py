@@ -170,6 +170,16 @@ def test_any_attention_and_any_features_give_as_many_tokens_as_asked(
     run_compressor(compressor_of(spec), degenerate.features, n_target, degenerate.context(spec))
 
 
+@pytest.mark.parametrize("spec", EVERY)
+def test_nothing_is_read_back_from_the_device(spec: str) -> None:
+    # Tensors of the meta device have no values to read, and do not mix with those of another.
+    picture = Picture(torch.ones(24, 8, device="meta"), (4, 6), torch.ones(2, 2, 24, device="meta"))
+    kept = compressor_of(spec).compress(picture.features, 6, **picture.context(spec))
+    rows = kept.features if isinstance(kept, Kept) else kept
+    assert rows.device.type == "meta"
+    assert len(rows) == 6
+
+
 # --- VisPruner
 
 
