@@ -30,7 +30,11 @@ class JointSpace:
     def __init__(self, checkpoint: str, device: torch.device) -> None:
         self.checkpoint, self._device = checkpoint, device
         raw = self._read(PreTrainedConfig.get_config_dict, "config.json")[0]
-        if (kind := raw.get("model_type")) != "clip":
+        if (kind := raw.get("model_type")) is None:
+            raise CompressionError(
+                f"{checkpoint} is no CLIP checkpoint: it has no config.json that says its model_type"
+            )
+        if kind != "clip":
             raise CompressionError(
                 f"{checkpoint} is a {kind!r} model; text and vision tokens are compared in the space of a CLIP "
                 "checkpoint, such as openai/clip-vit-large-patch14-336"

@@ -122,6 +122,7 @@ class _Attention:
     normed: Tensor
     bias: Tensor | None
 
+    @torch.no_grad()  # a reducer may read them later
     def heads(self, which: Heads) -> Tensor:
         """Computed once more: the layer itself keeps none of them, and few reducers read more than one."""
         rows = getattr(self.module, _PROJECTIONS[which])(self.normed)[0]
