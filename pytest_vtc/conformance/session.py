@@ -36,6 +36,10 @@ class ConformanceSession:
                 f"vtc: --vtc-conformance runs no test files; leave out {others[0]!r} (the id of one of its own tests "
                 f"begins with {FOLDER}/)"
             )
+        if folders := [spec for spec in self._specs if spec.endswith("/") or spec == "."]:
+            raise pytest.UsageError(
+                f"vtc: --vtc-conformance takes compressors and no folders; leave out {folders[0]!r}"
+            )
         try:
             specs = [each for spec in self._specs for each in (sorted(known_compressors()) if spec == ALL else [spec])]
             self._compressors = resolve(specs)

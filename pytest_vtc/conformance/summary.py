@@ -49,7 +49,15 @@ def summary(specs: Sequence[str], tried: Sequence[Tried]) -> list[str]:
             f"time: keeping {TIMED.n_target} of {rows_ * columns} tokens of width {TIMED.image.features.shape[1]}, one "
             "image at a time, on the CPU"
         )
-    return [*table, "", *(line for note in notes for line in textwrap.wrap(note, _WIDTH, subsequent_indent="  "))]
+    return [
+        *table,
+        "",
+        *(
+            line
+            for note in notes
+            for line in textwrap.wrap(note, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        ),
+    ]
 
 
 def _verdict(found: Sequence[Tried]) -> str:
@@ -57,7 +65,9 @@ def _verdict(found: Sequence[Tried]) -> str:
     of_all = found[0].n_properties
     if n_broken:
         return f"breaks {n_broken} of {n}"
-    if n < of_all or n_skipped == n:
+    if "runs" in _names(found, "skipped") or n_skipped == n:
+        return "not tried"
+    if n < of_all:
         return f"holds {n - n_skipped} of {of_all}"
     return "conforms"
 

@@ -228,13 +228,10 @@ class Trial:
         What is wrong there has a verdict of its own, and repeating it everywhere would hide what else there is.
         """
         answer = self.ask(question)
-        self.judge(answer)
-        return answer
-
-    def judge(self, answer: Answer) -> None:
-        if (found := self.complaint(answer, self._always_wrong)) is not None:
+        if (found := self.complaint(answer, self.always_wrong)) is not None:
             name, wrong = found
             raise Broken(wrong, answer.question, ASPECTS[name].advice)
+        return answer
 
     def check_tiles(self, image: MadeUpImage, n_target: int, about: str = "") -> None:
         """As `check`, of an image that may have several tiles, as the engine would show it."""
@@ -244,9 +241,9 @@ class Trial:
             self.check(Question(part, share, about))
 
     def check_runs(self) -> None:
-        """Raises NotTried if the compressor cannot be run at all."""
-        if self.compressor.stage == "llm":
-            raise NotTried("it acts at stage 'llm'; only 'encoder' and 'pre_llm' can be tried")
+        """Raises NotTried if the compressor cannot be run on any made-up image."""
+        if self.compressor.stage not in ("encoder", "pre_llm"):
+            raise NotTried(f"it acts at stage {self.compressor.stage!r}; only 'encoder' and 'pre_llm' can be run")
         lacking = self.compressor.needs - MadeUpImage.drawn(2, 2, 4).context(self.compressor).keys()
         if lacking:
             raise NotTried(f"it needs {', '.join(sorted(lacking))}, which no made-up image has")
@@ -262,7 +259,8 @@ class Trial:
         return True
 
     @cached_property
-    def _always_wrong(self) -> frozenset[str]:
+    def always_wrong(self) -> frozenset[str]:
+        """The aspects that are wrong with answers about ordinary images."""
         answers = [self.ask(question) for question in ordinary()]
         return frozenset(found[0] for answer in answers if (found := self.complaint(answer)) is not None)
 
