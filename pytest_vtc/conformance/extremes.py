@@ -96,6 +96,7 @@ def one_large(features: Tensor) -> Tensor:
 
 
 def half_precision(trial: Trial) -> None:
+    trial.check_repeats()
     if trial.always_wrong:
         raise NotTried("the engine refuses its answers about ordinary images")
     for dtype in (torch.bfloat16, torch.float16):

@@ -25,13 +25,13 @@ def states() -> dict[str, Any]:
 
 @contextmanager
 def seeded(**seeds: int) -> Generator[None, None, None]:
-    """Global seeds by source; afterwards all three are as they were."""
+    """Global seeds by source, 0 for those not named; afterwards all are as they were."""
     old_torch, old_numpy, old_random = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:
         # Not torch.manual_seed, which seeds the devices as well.
-        torch.set_rng_state(torch.Generator().manual_seed(seeds["torch"]).get_state())
-        np.random.seed(seeds["numpy"])
-        random.seed(seeds["random"])
+        torch.set_rng_state(torch.Generator().manual_seed(seeds.get("torch", 0)).get_state())
+        np.random.seed(seeds.get("numpy", 0))
+        random.seed(seeds.get("random", 0))
         yield
     finally:
         torch.set_rng_state(old_torch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from pytest_vtc.compressed import place_of
 from pytest_vtc.compression import Compressor, Kept
+from pytest_vtc.conformance import randomness
 from pytest_vtc.conformance.made_up import MadeUpImage
 
 
@@ -187,22 +189,26 @@ class Trial:
     def __init__(self, compressor: Compressor) -> None:
         self.compressor = compressor
 
-    def ask(self, question: Question) -> Answer:
-        """Raises Broken if the compressor raises."""
+    def ask(self, question: Question, seeded: bool = True) -> Answer:
+        """Raises Broken if the compressor raises. seeded: as in `guarded`."""
         image = question.image
-        return self.ask_with(question, image.features.clone(), image.context(self.compressor))
+        return self.ask_with(question, image.features.clone(), image.context(self.compressor), seeded)
 
-    def ask_with(self, question: Question, features: Tensor, context: dict[str, Any]) -> Answer:
-        """With a context and features of one's own. Raises Broken if the compressor raises."""
+    def ask_with(self, question: Question, features: Tensor, context: dict[str, Any], seeded: bool = True) -> Answer:
+        """With a context and features of one's own. Raises Broken if the compressor raises. seeded: as in `guarded`."""
         return Answer.of(
             question,
-            self.guarded(question, lambda: self.compressor.compress(features, question.n_target, **context)),
+            self.guarded(question, lambda: self.compressor.compress(features, question.n_target, **context), seeded),
         )
 
-    def guarded(self, tried: object, call: Callable[[], Any]) -> Any:
-        """What `call`, a call of the compressor, gives. Raises Broken if it raises."""
+    def guarded(self, tried: object, call: Callable[[], Any], seeded: bool = True) -> Any:
+        """What `call`, a call of the compressor, gives. Raises Broken if it raises.
+
+        seeded: with global random states of its own, and not those there are.
+        """
         try:
-            with torch.no_grad():
+            # The same global random state for all: what draws from it is to be found out once, and not everywhere.
+            with torch.no_grad(), randomness.seeded() if seeded else nullcontext():
                 return call()
         except Exception as error:
             # A person's code may raise anything; what and where is all they need.
@@ -257,6 +263,15 @@ class Trial:
         except Broken:
             return False
         return True
+
+    def check_repeats(self) -> None:
+        """Raises NotTried if it does not answer the same twice, after which nothing can be compared."""
+        if not self._repeats:
+            raise NotTried("it does not even answer the same twice")
+
+    @cached_property
+    def _repeats(self) -> bool:
+        return all(self.ask(question).differs(self.ask(question)) is None for question in ordinary())
 
     @cached_property
     def always_wrong(self) -> frozenset[str]:
