@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pytest_vtc.compression import ClassToken, Compressor, EncoderAttention, Kept, Tower
+from pytest_vtc.compression import ClassToken, Compressor, EncoderAttention, EncoderReducer, Kept, Tower
+from pytest_vtc.conformance.made_up_tower import run_made_up_tower
+from pytest_vtc.models.inside import as_kept
 
 _HEADS, _HEAD_WIDTH, _JOINT_WIDTH, _WORDS = 4, 8, 16, 5
 _HIDDEN = _HEADS * _HEAD_WIDTH
@@ -94,6 +96,7 @@ class MadeUpImage:
             "keys": lambda: {layer: self._keys(layer)[:, len(self._tiles) :].clone() for layer in layers},
             "project": lambda: self._project,
             "text": lambda: _drawn(self.seed + 1, _WORDS, self.features.shape[1]),
+            "inside": lambda: self._inside,
             "joint": lambda: self._joint,
             "image": lambda: self._image.copy(),
             "encode": lambda: self._encode,
@@ -155,6 +158,22 @@ class MadeUpImage:
 
     def _project(self, rows: Tensor) -> Tensor:
         return rows @ _drawn(self.seed + 4, _HIDDEN, self.features.shape[1]).to(rows.device) / _HIDDEN**0.5
+
+    def _inside(self, reducer: EncoderReducer) -> Kept:
+        """Rows of length 1 go in, so that no scale of the features is too much for the layers."""
+        rows = torch.nn.functional.normalize(self._hidden)
+        if self.has_cls:
+            rows = torch.cat([torch.nn.functional.normalize(_drawn(self.seed + 3, 1, _HIDDEN)), rows])
+        left = run_made_up_tower(
+            rows,
+            reducer,
+            self.grid,
+            has_cls=self.has_cls,
+            n_layers=self.n_layers - int(self.has_cls),
+            n_heads=_HEADS,
+            seed=self.seed,
+        )
+        return as_kept(left, self._project(left.rows[int(self.has_cls) :]))
 
     def _joint(self, _checkpoint: str) -> tuple[Tensor, Tensor]:
         embeddings = self._hidden @ _drawn(self.seed + 5, _HIDDEN, _JOINT_WIDTH)
