@@ -173,7 +173,7 @@ class MadeUpImage:
             n_heads=_HEADS,
             seed=self.seed,
         )
-        return as_kept(left, self._project(left.rows[int(self.has_cls) :]))
+        return as_kept(left, _on(self.features.device, self._project(left.rows[int(self.has_cls) :])))
 
     def _joint(self, _checkpoint: str) -> tuple[Tensor, Tensor]:
         embeddings = self._hidden @ _drawn(self.seed + 5, _HIDDEN, _JOINT_WIDTH)

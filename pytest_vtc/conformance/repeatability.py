@@ -27,10 +27,10 @@ def same_answer_twice(trial: Trial) -> None:
 
 def remembers_nothing(trial: Trial) -> None:
     trial.check_repeats()
-    for question in ordinary():
+    for question in ordinary()[1::3]:
         before = trial.ask(question)
-        for other in ordinary():
-            trial.ask(replace(other, image=replace(other.image, features=other.image.features.flip(0) * 3)))
+        for other in ordinary()[::3]:
+            trial.ask(replace(other, image=replace(other.image, features=other.image.features.flip(0) * 3 + 1)))
         different = before.differs(trial.ask(question))
         if different is not None:
             raise Broken(
