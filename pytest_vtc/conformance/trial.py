@@ -83,9 +83,16 @@ class Answer:
                 continue
             if self.selects and name == "rows":
                 one, two = one.sort().values, two.sort().values
-            if not torch.equal(one.cpu(), two.cpu()):
+            if not _same(one.cpu(), two.cpu()):
                 return "indices" if self.selects else name
         return None
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Equal, NaN and NaN being so as well."""
+    if one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _wrong_shape(answer: Answer, _compressor: Compressor) -> str | None:

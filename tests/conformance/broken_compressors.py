@@ -126,7 +126,7 @@ class PositionsBeyond(RightMerger):
 class NotFinite(RightMerger):
     def compress(self, features: Tensor, n_target: int, **ctx: Any) -> Kept:
         kept = super().compress(features, n_target)
-        return Kept(kept.features / 0.0, kept.positions)
+        return Kept(kept.features * float("nan"), kept.positions)
 
 
 class Drifts(Right):

@@ -65,7 +65,7 @@ def test_two_contexts_of_one_image_are_equal_and_share_nothing() -> None:
     assert torch.equal(image.context(Curious())["hidden"], other["hidden"])
 
 
-@pytest.mark.parametrize("name", sorted(CONTEXT_NAMES - {"inside"}))
+@pytest.mark.parametrize("name", sorted(CONTEXT_NAMES))
 def test_a_part_can_be_taken_away(name: str) -> None:
     image = MadeUpImage.drawn(2, 3, 8)
     assert name in image.context(Curious())
