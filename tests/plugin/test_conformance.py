@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pytest_vtc.discovery import shipped_names
+from pytest_vtc.discovery import shipped_folder, shipped_names
 from tests.plugin.conftest import RunVtc
 
 RIGHT = """
@@ -51,6 +51,12 @@ def test_a_right_file_conforms(conformance: RunVtc) -> None:
     assert result.ret == pytest.ExitCode.OK
     assert result.parseoutcomes().keys() == {"passed", "skipped"}
     result.stdout.fnmatch_lines(["conformance/first .*", "Compressor *Verdict *Time per image", "first *conforms * ms"])
+
+
+def test_the_template_conforms(conformance: RunVtc) -> None:
+    result = conformance("--vtc-conformance", str(shipped_folder() / "_template.py"))
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["my_compressor *conforms * ms"])
 
 
 def test_a_broken_file_is_told_what_is_wrong_with_what_and_what_to_do(conformance: RunVtc) -> None:
