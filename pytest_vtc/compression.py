@@ -177,7 +177,8 @@ class Compressor(ABC):
                 `text` [T, D] embeddings of the question; `image` (PIL, RGB); `encode` (callable: (rows, columns) ->
                 Kept without positions, features [rows * columns, D] float32: the image resized so that it yields that
                 grid of tokens, and encoded afresh).
-                Tensors are copies, which may be written into, on the device of `features`.
+                Tensors lie on the device of `features`. They are copies, as are the features, so that no slip harms
+                another compressor; leave them as they are all the same.
 
         Returns:
             A long tensor [n_target] of distinct indices into `features` (selection; any order, the engine sorts it),
