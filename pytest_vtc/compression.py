@@ -16,10 +16,17 @@ from typing import Any, ClassVar, Literal, final
 
 from torch import Tensor
 
-from pytest_vtc.greedy_selection import cosine_distances as cosine_distances
+from pytest_vtc.array_calls import Array as Array
+from pytest_vtc.coverage_selection import best_covering as best_covering
+from pytest_vtc.greedy_selection import GreedyRule as GreedyRule
+from pytest_vtc.greedy_selection import choose_greedily as choose_greedily
+from pytest_vtc.greedy_selection import conditionally_diverse as conditionally_diverse
 from pytest_vtc.greedy_selection import farthest_first as farthest_first
-from pytest_vtc.greedy_selection import nearest_neighbour_distances as nearest_neighbour_distances
-from pytest_vtc.greedy_selection import norms as norms
+from pytest_vtc.token_similarity import cosine_distances as cosine_distances
+from pytest_vtc.token_similarity import cosine_similarities as cosine_similarities
+from pytest_vtc.token_similarity import each_image as each_image
+from pytest_vtc.token_similarity import nearest_neighbour_distances as nearest_neighbour_distances
+from pytest_vtc.token_similarity import norms as norms
 
 Stage = Literal["encoder", "pre_llm", "llm"]
 
