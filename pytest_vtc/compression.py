@@ -16,16 +16,18 @@ from typing import Any, ClassVar, Literal, final
 
 from torch import Tensor
 
+from pytest_vtc.array_calls import Array as Array
 from pytest_vtc.attention_merging import absorb_nearest as absorb_nearest
 from pytest_vtc.attention_merging import attention_of_class_token as attention_of_class_token
 from pytest_vtc.attention_merging import n_outliers as n_outliers
+from pytest_vtc.coverage_selection import best_covering as best_covering
 from pytest_vtc.encoder_reduction import EncoderReducer as EncoderReducer
 from pytest_vtc.encoder_reduction import EncoderStep as EncoderStep
 from pytest_vtc.encoder_reduction import Reduction as Reduction
-from pytest_vtc.greedy_selection import cosine_distances as cosine_distances
+from pytest_vtc.greedy_selection import GreedyRule as GreedyRule
+from pytest_vtc.greedy_selection import choose_greedily as choose_greedily
+from pytest_vtc.greedy_selection import conditionally_diverse as conditionally_diverse
 from pytest_vtc.greedy_selection import farthest_first as farthest_first
-from pytest_vtc.greedy_selection import nearest_neighbour_distances as nearest_neighbour_distances
-from pytest_vtc.greedy_selection import norms as norms
 from pytest_vtc.scored_selection import best as best
 from pytest_vtc.scored_selection import cosines as cosines
 from pytest_vtc.scored_selection import distinct as distinct
@@ -39,6 +41,11 @@ from pytest_vtc.token_merging import membership as membership
 from pytest_vtc.token_merging import merge_weighted as merge_weighted
 from pytest_vtc.token_merging import most_similar as most_similar
 from pytest_vtc.token_merging import unit_rows as unit_rows
+from pytest_vtc.token_similarity import cosine_distances as cosine_distances
+from pytest_vtc.token_similarity import cosine_similarities as cosine_similarities
+from pytest_vtc.token_similarity import each_image as each_image
+from pytest_vtc.token_similarity import nearest_neighbour_distances as nearest_neighbour_distances
+from pytest_vtc.token_similarity import norms as norms
 
 Stage = Literal["encoder", "pre_llm", "llm"]
 
