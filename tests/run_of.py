@@ -30,6 +30,7 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "positions": "compact",
                 "sliding_window": 512,
                 "unsupported": {},
+                "substitutes": {},
                 "random_weights": False,
             }
         },
@@ -41,6 +42,7 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "source_hash": "ab12",
                 "reference": "CVPR 2025",
                 "exact": True,
+                "seed_group": None,
             }
         },
         "settings": {"ratios": [0.5, 0.25], "positions": None},
