@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from pytest_vtc.datasets.base import nearest
 
@@ -327,6 +327,8 @@ def _is_compressor(value: Any) -> bool:
 
 
 def _found(cls: Any) -> CompressorClass:
+    from pytest_vtc.compression import Stage
+
     source = _source(cls)
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -337,6 +339,8 @@ def _found(cls: Any) -> CompressorClass:
         raise SpecError(f"{source}: a compressor cannot be called {name!r}, which stands for several; rename it")
     if not isinstance(getattr(cls, "description", None), str):
         raise SpecError(f"{source}: {cls.__name__} needs a one-line `description`")
+    if cls.stage not in get_args(Stage):
+        raise SpecError(f"{source}: {cls.__name__}.stage is {cls.stage!r}; it is one of {', '.join(get_args(Stage))}")
     if not isinstance(cls.needs, (set, frozenset)):
         raise SpecError(f"{source}: {cls.__name__}.needs is {cls.needs!r}; it is a set, such as frozenset({{'text'}})")
     return CompressorClass(cls, source)

@@ -28,7 +28,7 @@ _Shape = tuple[tuple[int, ...], ...]
 
 _NO_CLASS_TOKEN = "its vision encoder has no class token"
 
-_RARE: Mapping[str, str] = {
+RARE: Mapping[str, str] = {
     "class_token": "its vision encoder has no class token, or the projector takes no single row of it",
     "project": "its projector does not take the rows of the encoder one by one",
     "inside": "the grid of its patches is needed after its vision encoder, so that none can be dropped within it",
@@ -61,7 +61,7 @@ class VisionSide(ABC):
     lacks: ClassVar[Mapping[str, str]] = {}
     """What of a compressor's context the family cannot give although most can, and why."""
     offers: ClassVar[frozenset[str]] = frozenset()
-    """What of it the family can give although most cannot; see `_RARE`."""
+    """What of it the family can give although most cannot; see `RARE`."""
     casts_pixels: ClassVar[bool] = False
     """The vision side takes float32 pixels at any precision and computes with them before it rounds them itself."""
     counts_images: ClassVar[bool] = False
@@ -109,7 +109,7 @@ class VisionSide(ABC):
     @classmethod
     def lacked_by_all(cls) -> Mapping[str, str]:
         """What of a compressor's context no checkpoint of the family can give, and why."""
-        return {**{name: why for name, why in _RARE.items() if name not in cls.offers}, **cls.lacks}
+        return {**{name: why for name, why in RARE.items() if name not in cls.offers}, **cls.lacks}
 
     @classmethod
     def lacked_by(cls, config: Any) -> Mapping[str, str]:
