@@ -1,8 +1,8 @@
 """Pictures of what compressors keep of one image: `python -m pytest_vtc picture`, and those of docs/compressors.md.
 
 A token is the part of the image that stands at its place in the grid. One that is kept is shown as it is, in a frame;
-one that is dropped is darkened and grey; tokens that were merged into one row share a colour, and the frame shows where
-the row stands.
+one that is dropped is darkened and grey; tokens that were merged into one row share a colour, and the small frame shows
+where the row stands; those that went into several rows alike are light grey.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _TITLE, _SMALL = 17, 13
 _HEAD = 46  # pixels of the two lines above the image
 _COLOURS = 96  # in a file: more would make it larger, fewer would show
 _FRAME = (255, 140, 0)
+_SHARED = (200, 200, 200)
 _SHEET_COLUMNS = 4
 _ANY_PROMPT = "What is in the image?"
 
@@ -51,28 +52,32 @@ class PictureError(ValueError):
 class Fate:
     """What became of the N tokens of an image.
 
-    row: [N] long, the row of the result that a token went into (of several, the one it has the largest share in); -1:
-        none. n_rows: rows of the result. alone: [N] bool, the token is that row, and no other token is in it.
-    places: for each row the token where it stands, -1 for none. made_anew: rows that are made of no tokens of these.
+    n_rows: rows of the result. row: [N] long, the row that a token went into, -1 for none.
+    leads: [N] bool, the token is more than half of its row. shared: [N] bool, it is in several rows alike.
+    places: the token at whose place each row without such a one stands, -1 for none.
+    afresh: the rows are not made of these tokens.
     """
 
-    row: Tensor
     n_rows: int
-    alone: Tensor
+    row: Tensor
+    leads: Tensor
+    shared: Tensor
     places: tuple[int, ...]
-    made_anew: bool
+    afresh: bool = False
 
     @property
     def summary(self) -> str:
         """`16 of 64 tokens kept`; of a merge, what it was made of."""
-        n_tokens = len(self.row)
-        if self.made_anew:
-            return f"{self.n_rows} tokens, made afresh, for {n_tokens}"
-        n_alone, n_merged = int(self.alone.sum()), int(((self.row >= 0) & ~self.alone).sum())
-        if not n_merged:
+        n_tokens, n_led = len(self.row), int(self.leads.sum())
+        n_others = int((self.row >= 0).sum()) - n_led
+        if self.afresh:
+            return f"{self.n_rows} tokens of a smaller image, for {n_tokens}"
+        if not n_others:
             return f"{self.n_rows} of {n_tokens} tokens kept"
-        kept = f"{n_alone} kept, " if n_alone else ""
-        return f"{n_tokens} tokens to {self.n_rows}: {kept}{n_merged} merged into {self.n_rows - n_alone}"
+        if bool(self.shared.any()) and n_led:
+            return f"{n_tokens} tokens to {self.n_rows}: {n_led} kept, {n_others} added to them"
+        kept = f"{n_led} kept, " if n_led else ""
+        return f"{n_tokens} tokens to {self.n_rows}: {kept}{n_others} merged into {self.n_rows - n_led}"
 
 
 def draw_all(
@@ -154,62 +159,60 @@ def compress_image(
     found = compression.found(0, n_target)
     if isinstance(found, CaseFailed):
         raise found
-    return fate(found, len(tokens)), tokens.grid
+    return fate(found, len(tokens), afresh="encode" in compressor.needs), tokens.grid
 
 
-def fate(found: Compressed, n_tokens: int) -> Fate:
-    """What a checked result did with the tokens it was made of."""
-    row = torch.full((n_tokens,), -1)
-    if found.indices is not None:
-        row[found.indices] = torch.arange(found.n_kept)
-        return Fate(row, found.n_kept, row >= 0, tuple(found.indices.tolist()), False)
-    n_rows = found.n_kept
-    places = (-1,) * n_rows if found.positions is None else tuple(found.positions.tolist())
-    if found.merge is None:
-        return Fate(row, n_rows, row >= 0, places, True)
-    # A merge is linear in the rows: what it makes of the unit vectors are the shares of each token in each row.
-    shares = (
-        found.merge(torch.eye(n_tokens, device=None if found.rows is None else found.rows.device))
-        .detach()
-        .float()
-        .cpu()
-        .abs()
-    )
-    member = shares > 1e-6 * shares.amax(dim=1, keepdim=True).clamp(min=1e-30)
-    inside = member.any(dim=0)
-    row = torch.where(inside, (shares * member).argmax(dim=0), -1)
-    sizes = member.sum(dim=1)
-    return Fate(row, n_rows, inside & (sizes[row.clamp(min=0)] == 1), places, False)
+def fate(found: Compressed, n_tokens: int, afresh: bool = False) -> Fate:
+    """What a checked result did with the tokens it was made of. afresh: they are of another encoding of the image."""
+    row, nothing = torch.full((n_tokens,), -1), torch.zeros(n_tokens, dtype=torch.bool)
+    n_rows, places = found.n_kept, found.positions
+    if afresh:
+        return Fate(n_rows, row, nothing, nothing, () if places is None else tuple(places.tolist()), True)
+    if found.merge is None or found.rows is None:
+        # A selection, or rows of which only the places are known.
+        if places is not None:
+            row[places] = torch.arange(n_rows)
+        return Fate(n_rows, row, row >= 0, nothing, ())
+    # A merge is linear in the rows: what it makes of the unit vectors are the shares [M, N] of the tokens in its rows.
+    shares = found.merge(torch.eye(n_tokens, device=found.rows.device)).detach().float().cpu().abs()
+    largest, row = shares.max(dim=0)
+    inside = largest > 1e-6 * shares.max()
+    row = torch.where(inside, row, -1)
+    leads = inside & (largest > 0.51 * shares.sum(dim=1)[row])
+    shared = inside & ~leads & ((shares > 0.9 * largest).sum(dim=0) > 1)
+    led = {*row[leads].tolist()}
+    marked = () if places is None else tuple(-1 if i in led else place for i, place in enumerate(places.tolist()))
+    return Fate(n_rows, row, leads, shared, marked)
 
 
 def draw(image: Image.Image, fate: Fate, grid: tuple[int, int], title: str) -> Image.Image:
     """The picture: the image cut into the cells of `grid`, below a title and a line of counts."""
     rows, columns = grid
     cell = _cell(grid)
-    width, height = columns * cell, rows * cell
     frame = 2 if cell >= 20 else 1
-    whole = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    whole = image.convert("RGB").resize((columns * cell, rows * cell), Image.Resampling.LANCZOS)
     dark = ImageOps.grayscale(whole).point([round(0.3 * value) + 20 for value in range(256)]).convert("RGB")
-    shown = whole.copy() if fate.made_anew else dark
+    shown = whole.copy() if fate.afresh else dark
     pen = ImageDraw.Draw(shown)
-    merged = [row for row in dict.fromkeys(fate.row.tolist()) if row >= 0]
-    merged = [row for row in merged if not bool(fate.alone[fate.row == row].any())]
-    tints = {row: _tint(place, len(merged)) for place, row in enumerate(merged)}
-    for token, row in enumerate(fate.row.tolist()):
+    leaderless = [row for row in dict.fromkeys(fate.row[~fate.leads].tolist()) if row >= 0]
+    tints = {row: _tint(place, len(leaderless)) for place, row in enumerate(leaderless)}
+    for token, (row, leads, shared) in enumerate(
+        zip(fate.row.tolist(), fate.leads.tolist(), fate.shared.tolist(), strict=True)
+    ):
         if row < 0:
             continue
         box = _box(token, columns, cell)
         part = whole.crop(box)
-        if row in tints:
-            part = ImageChops.multiply(part, Image.new("RGB", part.size, tints[row]))  # ink stays dark
+        if not leads:  # ink stays dark
+            part = ImageChops.multiply(part, Image.new("RGB", part.size, _SHARED if shared else tints[row]))
         shown.paste(part, box[:2])
-    for row, place in enumerate(fate.places):
-        if place >= 0 and (fate.made_anew or row in tints):
-            colour = (0, 0, 0) if row in tints else _FRAME
+        if leads:
+            left, top, right, bottom = box
+            pen.rectangle((left, top, right - 1, bottom - 1), outline=_FRAME, width=frame)
+    for place in fate.places:
+        if place >= 0:
+            colour = _FRAME if fate.afresh else (0, 0, 0)
             pen.rectangle(_inner(_box(place, columns, cell)), outline=colour, width=frame)
-    for token in torch.nonzero(fate.alone).flatten().tolist():
-        left, top, right, bottom = _box(token, columns, cell)
-        pen.rectangle((left, top, right - 1, bottom - 1), outline=_FRAME, width=frame)
     return _headed(shown, title, fate.summary)
 
 
@@ -263,7 +266,7 @@ def file_name(compressor: Compressor) -> str:
 def _tint(place: int, of: int) -> tuple[int, int, int]:
     # Neighbouring groups get colours that lie apart: a third of the circle and a bit further each time.
     hue = place * 0.381966 % 1 if of > 12 else place / max(1, of)
-    red, green, blue = colorsys.hsv_to_rgb(hue, (0.5, 0.65)[place % 2], (1.0, 0.85)[place % 2])
+    red, green, blue = colorsys.hsv_to_rgb(hue, (0.4, 0.5)[place % 2], (1.0, 0.88)[place % 2])
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
