@@ -90,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="image file, or DATASET:NUMBER, the first image of a sample, counted from 0 (default: %(default)s)",
     )
-    picture.add_argument("--compressors", nargs="+", default=[], metavar="SPEC", help="default: all that can be run")
+    picture.add_argument(
+        "--compressors", nargs="+", default=["all"], metavar="SPEC", help="default: all that the model can run"
+    )
     picture.add_argument("--ratio", type=float, default=0.25, help="share of the tokens to keep (default: %(default)s)")
     picture.add_argument("--model", default=TINY, help="short name, Hub id or folder (default: %(default)s)")
     picture.add_argument("--prompt", help="for those that read it (default: that of the sample)")

@@ -24,7 +24,7 @@ from pytest_vtc.compression import CompressionError, Compressor, budget
 from pytest_vtc.datasets.base import ImageSource
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.datasets.registry import data_home, open_samples
-from pytest_vtc.discovery import ALL, resolve
+from pytest_vtc.discovery import ALL, DEFAULT, resolve
 from pytest_vtc.image_compression import EncodedImage, ImageCompression, check_supported, wants
 from pytest_vtc.models.backend import Backend
 from pytest_vtc.models.catalogue import TINY, locate
@@ -93,18 +93,20 @@ def draw_all(
 ) -> Iterator[str]:
     """Write a picture for each compressor and one sheet of all, and yield a line on each, as it is made.
 
-    image: a file, or `DATASET:NUMBER`. specs: as for a run; none stands for all that the model can run.
+    image: a file, or `DATASET:NUMBER`. specs: as for a run; of words such as `all` it draws what the model can run.
     Raises PictureError and whatever else a run raises for what cannot be had.
     """
-    compressors: list[Compressor] = resolve(list(specs) or [ALL])
+    compressors: list[Compressor] = resolve(list(specs))
+    named = {compressor.spec for compressor in resolve([spec for spec in specs if spec not in (ALL, DEFAULT)])}
     location = locate(model)
     family = family_of(location, trust_remote_code)
     source, asked = _pictured(image)
-    if not specs:
-        yield from (f"{c.spec}: not drawn: {why}" for c in compressors if (why := _cannot(c, family)) is not None)
-        compressors = [compressor for compressor in compressors if _cannot(compressor, family) is None]
-    for compressor in compressors:
-        check_supported(compressor, family)
+    for compressor in [*compressors]:
+        if (why := _cannot(compressor, family)) is not None:
+            if compressor.spec in named:
+                raise PictureError(why)
+            yield f"not drawn: {why}"
+            compressors.remove(compressor)
     backend = load_backend(location, "auto", None, trust_remote_code=trust_remote_code)
     opened, drawn = source.open(), list[Image.Image]()
     for compressor in compressors:
