@@ -144,7 +144,7 @@ def test_a_run_without_substitutes_says_nothing(run_vtc: RunVtc, results: Any) -
 def test_merged_shards_are_the_run_with_its_seeds_and_substitutes(
     run_vtc: RunVtc, results: Any, looks: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    several = (f"{looks},random", "--vtc-n=12")
+    several = (f"{looks},random", "--vtc-n=6")
     run_vtc(*several, "--vtc-output=whole")
     for shard in ("1", "2"):
         run_vtc(*several, f"--vtc-shard={shard}/2", f"--vtc-output=s{shard}")
@@ -164,6 +164,7 @@ def test_a_single_question_tells_what_stands_in(
     assert f"[looks on tiny-gemma4: {WITHOUT_CLS}]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_seeds_and_substitutes(tmp_path: Path) -> None:
     suite = Suite(tmp_path / "suite", traced=False)
     several = ("--vtc-n=12", f"--vtc-compressors=random,{','.join(write_looks(suite.folder))}")
