@@ -138,6 +138,9 @@ class Compressor(ABC):
     exact: True if it always keeps exactly `n_target` tokens, False if at most that many (grids, say).
     tiles: `together` is given all tokens of an image at once; `apart` works on one grid, and where a model cuts images
         into tiles it is given tile by tile, each with its share of the budget.
+
+    A dataclass with a field `seed`, a whole number by default, says that it draws at random: a run measures it with
+    several seeds, and shows their mean and how far they lie apart.
     """
 
     name: ClassVar[str]

@@ -52,9 +52,10 @@ class LlavaBackend(Backend):
             )
         return None
 
-    def _encoder(self) -> Encoder | None:
-        assert self.encoder is not None
-        return replace(self.encoder, has_cls=_HAS_CLS[self.model.config.vision_config.model_type])
+    @classmethod
+    def encoder_of(cls, config: Any) -> Encoder | None:
+        assert cls.encoder is not None
+        return replace(cls.encoder, has_cls=_HAS_CLS[config.vision_config.model_type])
 
     @property
     def lacking(self) -> Mapping[str, str]:
