@@ -14,7 +14,7 @@ from pytest_vtc.compression import EncoderAttention, Selection, Tiles, Tower, be
 
 @dataclass(frozen=True)
 class HiPrune(Selection):
-    """HiPrune (Liu et al., AAAI 2026, arXiv 2508.00553): anchors and buffers of a middle layer, registers of a deep.
+    """HiPrune (Liu et al., AAAI 2026, arXiv 2508.00553): anchors, their buffers, and registers.
 
     Attention is what a token receives, mean over heads and over all queries; no class token is needed. Of n tokens,
     round(alpha * n / 5) anchors are the most attended in a middle, object-centric layer; their buffers are the tokens

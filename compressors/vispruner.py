@@ -23,9 +23,9 @@ class VisPruner(Selection):
     these are dealt by turns into two halves, and the eight of the first half that are most similar (cosine, of what
     the projector is given) to any token of the second are dropped, until as many are left as are wanted.
 
-    important_ratio: share of the important tokens, 0 to 1. None: 0.75 where at most a sixth of the tokens is kept and
-        0.5 above. That is the authors' example commands at 64 and at 128 of 576 tokens (in the latter, and for
-        LLaVA-NeXT at 32 of each tile's 576, they write 0.5); a sixth is half-way between.
+    important_ratio: share of the important tokens, 0 to 1. None: 0.75 where at most a sixth of the tokens is kept, else
+        0.5; these are the authors' example commands for LLaVA-1.5 at 64 and at 128 of 576 tokens, a sixth is half-way
+        between. Their example for LLaVA-NeXT has 0.5 at 32 of each tile's 576.
 
     The sources differ:
 
