@@ -65,6 +65,7 @@ class Coverage(GreedyRule):
         self.multiplies = combination == "multi"
         self.covered = torch.zeros_like(self.weights)
         self.taken = torch.zeros_like(self.weights, dtype=torch.bool)
+        self._scratch = torch.empty_like(self.squares[0])
         # The same memory, as the calls see it.
         self._rows, self._new = self.table(self.squares), self.empty()
         self._covered, self._taken = self.calls.view(self.covered), self.calls.view(self.taken).reshape(-1)
@@ -72,7 +73,8 @@ class Coverage(GreedyRule):
     def scores(self) -> Array:
         gains = torch.stack(
             [
-                _row_sums((rows - covered).clamp_(min=0.0))
+                # Into one place, image after image: memory fresh from the system costs more than the arithmetic.
+                _row_sums(torch.sub(rows, covered, out=self._scratch).clamp_(min=0.0))
                 for rows, covered in zip(self.squares, self.covered, strict=True)
             ]
         )
@@ -104,7 +106,8 @@ class LazyCoverage(Coverage):
         if not self._current:
             first = torch.from_numpy(bounds).topk(self._n_first, dim=1, sorted=False).indices.numpy()
             first += self._offsets
-            best = self._look_at(first.reshape(-1)).reshape(self.n_images, -1).max(1, keepdims=True)
+            first = first.reshape(-1)
+            best = self._look_at(first).reshape(self.n_images, -1).max(1, keepdims=True)
             reach = (bounds >= best).reshape(-1)
             reach[first] = False
             others = np.flatnonzero(reach)
@@ -126,7 +129,7 @@ class LazyCoverage(Coverage):
             rows, covered = self._numbers[:, : len(some)]
             self.calls.rows(self._rows, some, rows.numpy())
             self.calls.rows(self._covered, some // self.n_tokens, covered.numpy())
-            torch.sum(rows.sub_(covered).clamp_(min=0.0), dim=1, out=gains[start : start + _ROWS])
+            torch.sum(rows.sub_(covered).clamp_(min=0.0), dim=1, out=gains[start : start + len(some)])
         scores = self.weighed(gains, self.weights.view(-1)[torch.from_numpy(places)]).numpy()
         # Where all but a few tokens are taken, some that are have been looked at.
         scores[self._taken[places]] = -math.inf

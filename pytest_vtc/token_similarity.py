@@ -48,10 +48,18 @@ def norms(features: Tensor) -> Tensor:
 
 
 def nearest_neighbour_distances(distances: Tensor) -> Tensor:
-    """Distance of each row to the nearest other row, infinite for a row alone: [B, N], from `distances` [B, N, N]."""
-    apart = distances.clone(memory_format=torch.contiguous_format)
-    apart.diagonal(dim1=-2, dim2=-1).fill_(math.inf)
-    return apart.amin(dim=-1)
+    """Distance of each row to the nearest other row, infinite for a row alone: [B, N], from `distances` [B, N, N].
+
+    While it looks, the diagonal is infinite; then it is what it was. A copy would cost several times as much.
+    """
+    if not distances.is_contiguous():
+        distances = distances.contiguous()
+    diagonal = distances.diagonal(dim1=-2, dim2=-1)
+    to_itself = diagonal.clone()
+    diagonal.fill_(math.inf)
+    nearest = distances.amin(dim=-1)
+    diagonal.copy_(to_itself)
+    return nearest
 
 
 def _cosines(features: Tensor) -> Tensor:
