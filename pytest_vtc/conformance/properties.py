@@ -14,7 +14,7 @@ from torch import Tensor
 from pytest_vtc.compression import CONTEXT_NAMES, SUBSTITUTED_NAMES, Compressor, Ranking, Selection, Stage, Tiles
 from pytest_vtc.conformance import extremes, repeatability, surroundings
 from pytest_vtc.conformance.made_up import MadeUpImage
-from pytest_vtc.conformance.trial import ASPECTS, Broken, NotTried, Question, Trial, ordinary
+from pytest_vtc.conformance.trial import ASPECTS, Broken, NotTried, Question, Trial
 
 TIMED = Question(MadeUpImage.drawn(24, 24, 1024, seed=5), 64)
 """What the time per image is of."""
@@ -73,16 +73,15 @@ def _declaration(trial: Trial) -> None:
 
 
 def _runs(trial: Trial) -> None:
-    for question in ordinary():
-        trial.ask(question)
+    _ = trial.answers
 
 
 def _aspect(name: str) -> Callable[[Trial], None]:
     def check(trial: Trial) -> None:
-        for question in ordinary():
-            wrong = trial.complaint(trial.ask(question), frozenset(ASPECTS) - {name})
+        for answer in trial.answers:
+            wrong = trial.complaint(answer, frozenset(ASPECTS) - {name})
             if wrong is not None:
-                raise Broken(wrong[1], question, ASPECTS[name].advice)
+                raise Broken(wrong[1], answer.question, ASPECTS[name].advice)
 
     return check
 

@@ -55,7 +55,7 @@ def _equal(copy: Any, value: Tensor | Image.Image) -> bool:
 
 def merge(trial: Trial) -> None:
     compressor = trial.compressor
-    answers = [trial.ask(question) for question in ordinary()]
+    answers = trial.answers
     if all(answer.selects for answer in answers):
         raise NotTried("it selects tokens and merges none")
     given = [answer for answer in answers if answer.merge is not None]

@@ -262,29 +262,36 @@ class Trial:
             raise NotTried(f"it needs {', '.join(sorted(lacking))}, which no made-up image has")
 
     @cached_property
+    def answers(self) -> list[Answer]:
+        """About ordinary images. Raises Broken if the compressor raises."""
+        return [self.ask(question) for question in ordinary()]
+
+    @cached_property
     def runs(self) -> bool:
         """Whether it answers about ordinary images at all."""
         try:
-            for question in ordinary():
-                self.ask(question)
+            return bool(self.answers)
         except Broken:
             return False
-        return True
 
     def check_repeats(self) -> None:
         """Raises NotTried if it does not answer the same twice, after which nothing can be compared."""
-        if not self._repeats:
+        if self.different is not None:
             raise NotTried("it does not even answer the same twice")
 
     @cached_property
-    def _repeats(self) -> bool:
-        return all(self.ask(question).differs(self.ask(question)) is None for question in ordinary())
+    def different(self) -> tuple[Question, str] | None:
+        """An ordinary question to which a second answer differs from the first, and in what; None if there is none."""
+        for answer in self.answers:
+            different = answer.differs(self.ask(answer.question))
+            if different is not None:
+                return answer.question, different
+        return None
 
     @cached_property
     def always_wrong(self) -> frozenset[str]:
         """The aspects that are wrong with answers about ordinary images."""
-        answers = [self.ask(question) for question in ordinary()]
-        return frozenset(found[0] for answer in answers if (found := self.complaint(answer)) is not None)
+        return frozenset(found[0] for answer in self.answers if (found := self.complaint(answer)) is not None)
 
 
 def ordinary() -> list[Question]:
