@@ -43,6 +43,7 @@ class DivPrune(Ranking):
     name: ClassVar[str] = "divprune"
     description: ClassVar[str] = "greedy max-min cosine distance: the most diverse tokens"
     reference: ClassVar[str] = "DivPrune, CVPR 2025, arXiv 2503.02175"
+    year: ClassVar[int] = 2025
 
     start: Start = "nearest"
 

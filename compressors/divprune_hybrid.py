@@ -25,6 +25,7 @@ class DivPruneHybrid(Ranking):
     name: ClassVar[str] = "divprune_hybrid"
     description: ClassVar[str] = "diversity as in DivPrune, mixed with the tokens' norms by alpha"
     reference: ClassVar[str] = "vtbench, github.com/radosc/vtbench, compressors/divprune_hybrid.py"
+    year: ClassVar[int] = 2026
 
     alpha: float = 0.5
 

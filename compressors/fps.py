@@ -22,6 +22,7 @@ class Fps(Ranking):
     name: ClassVar[str] = "fps"
     description: ClassVar[str] = "farthest point sampling by cosine distance, from the token of largest norm"
     reference: ClassVar[str] = "farthest point sampling (Eldar et al. 1997), as in vtbench"
+    year: ClassVar[int] = 1997
 
     def rank(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
         first = norms(features).argmax(dim=1, keepdim=True)

@@ -76,13 +76,12 @@ class MustDrop(Compressor):
         if inside is not None:
             return inside(_AfterFirstLayer(self, n_target))
         merge = self.merge(features, grid, n_target)
-        weights = merge.weights()
-        return Kept(weights @ features, merge.targets, lambda rows: weights.to(rows.device) @ rows.float())
+        return Kept(merge.means(features), merge.targets, merge.means)
 
     def merge(self, rows: Tensor, grid: tuple[int, int], n_target: int) -> Merge:
         """Which of `rows` [N, D], the tokens of a grid, become one, so that at most `n_target` are left."""
         merge, threshold = Merge.nothing(len(rows), rows.device), self.threshold
-        while (windows := _Windows(merge.weights() @ rows, grid, self.window)).n_windows > n_target:
+        while (windows := _Windows(merge.means(rows), grid, self.window)).n_windows > n_target:
             merge = merge.then(windows.all_merged())
             grid, threshold = windows.coarse_grid, None
         return merge.then(windows.merged(n_target, threshold))

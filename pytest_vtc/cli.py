@@ -1,25 +1,23 @@
-"""The command line beside pytest: `python -m pytest_vtc list | fetch NAME | run ... | merge DIR ...`."""
+"""The command line beside pytest: `python -m pytest_vtc list | fetch NAME | run ... | picture ... | merge DIR ...`."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import shutil
 import sys
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from tabulate import tabulate
 
 from pytest_vtc.cells import MEANINGLESS
 from pytest_vtc.datasets.base import nearest
 from pytest_vtc.datasets.registry import data_home, known_datasets
-from pytest_vtc.models.catalogue import BITS, CATALOGUE, FAMILY_NAMES
+from pytest_vtc.models.catalogue import TINY
 from pytest_vtc.models.random_catalogue import locate_random
 from pytest_vtc.options import DEFAULT_OUTPUT
+
+PICTURED = "probes:15"
+"""A crowded scene: eight digits, about one of which it asks."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,6 +78,33 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=42)
     run.set_defaults(command=_run)
 
+    picture = commands.add_parser(
+        "picture",
+        help="show what compressors keep of an image",
+        description="Draws, for each compressor, the image with the tokens that are kept framed and the others "
+        "darkened; tokens that were merged into one row share a colour. And all of them on one sheet.",
+    )
+    picture.add_argument(
+        "--image",
+        default=PICTURED,
+        metavar="FILE",
+        help="image file, or DATASET:NUMBER, the first image of a sample, counted from 0 (default: %(default)s)",
+    )
+    picture.add_argument(
+        "--compressors", nargs="+", default=["all"], metavar="SPEC", help="default: all that the model can run"
+    )
+    picture.add_argument("--ratio", type=float, default=0.25, help="share of the tokens to keep (default: %(default)s)")
+    picture.add_argument("--model", default=TINY, help="short name, Hub id or folder (default: %(default)s)")
+    picture.add_argument("--prompt", help="for those that read it (default: that of the sample)")
+    picture.add_argument("--seed", type=int, default=42)
+    picture.add_argument(
+        "--trust-remote-code", action="store_true", help="run Python code that comes with the checkpoint"
+    )
+    picture.add_argument(
+        "--output", type=Path, default=Path("vtc-pictures"), metavar="DIR", help="where to (default: %(default)s)"
+    )
+    picture.set_defaults(command=_picture)
+
     merge = commands.add_parser("merge", help="make one run of the shards of `pytest --vtc-shard I/N`")
     merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="output folder of a shard, one for each")
     merge.add_argument(
@@ -91,93 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _print_table(title: str, headers: list[str], rows: list[list[Any]], note: str = "") -> None:
-    print(f"{title}\n{tabulate(rows, headers, tablefmt='simple', disable_numparse=True)}\n{note}")
-
-
 def _list(options: argparse.Namespace) -> None:  # noqa: ARG001
-    from pytest_vtc.discovery import known_compressors
+    from pytest_vtc.listing import listing
 
-    print("\n".join(_models()))
-    home = data_home()
-    _print_table(
-        "Datasets",
-        ["name", "state", "scoring", "licence", "description"],
-        [[d.name, d.state(home), d.scoring, d.licence, d.description] for d in known_datasets().values()],
-        f"Also: any manifest.jsonl or folder of images, by path. Fetched datasets lie in {home}.\n",
-    )
-    _print_table(
-        "Compressors",
-        ["name", "stage", "reference", "description"],
-        [
-            [name, found.cls.stage, found.cls.reference, found.cls.description]
-            for name, found in sorted(known_compressors().items())
-        ],
-        "Also: ./file.py, and name(parameter=value) for other than default parameters.",
-    )
-
-
-def _models() -> Iterator[str]:
-    """The catalogue as one table, cut into families by headings that say what each cannot do."""
-    from pytest_vtc.models.families import BACKENDS
-    from pytest_vtc.models.vision_side import RARE
-
-    cards = sorted(CATALOGUE.values(), key=lambda card: list(FAMILY_NAMES).index(card.model_type))
-    rows = [
-        [
-            card.name,
-            f"{card.parameters:.3g}B" if card.parameters >= 0.1 else f"{card.parameters * 1000:.2g}M",
-            *(_gigabytes(card.memory_gb(quantization)) for quantization in BITS),
-            card.tokens_per_image,
-            card.licence + (", gated" if card.gated else ""),
-        ]
-        for card in cards
-    ]
-    headers = ["name", "size", "bf16", "8bit", "4bit", "vision tokens", "licence"]
-    # What most families lack is better said by those that do not.
-    usual = {
-        name: {part: why for part, why in family.lacks.items() if part not in RARE} for name, family in BACKENDS.items()
-    }
-    align = ("left", "right", "right", "right", "right", "left", "left")
-    lines = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align).splitlines()
-    title, rule, *body = (f"  {line}".rstrip() for line in lines)
-    yield from ("Models", title, rule)
-    for family, members in itertools.groupby(zip(cards, body, strict=True), key=lambda row: row[0].model_type):
-        cannot = ", ".join(usual[family])
-        yield f"{FAMILY_NAMES[family]} ({family})" + (f"; cannot: {cannot}" if cannot else "")
-        yield from (row for _, row in members)
-    yield ""
-    for note in (
-        "size: parameters. bf16, 8bit, 4bit: GB of weights. --vtc-quantization leaves the vision side, embeddings, the "
-        "output layer and a mixture's experts as they are.",
-        "vision tokens: what the language model gets of an image. gated: the Hub wants its terms accepted first.",
-        *(f"{card.name}: {card.note}." for card in cards if card.note),
-        "Any other checkpoint works by Hub id or folder if its config.json names one of these families (in parentheses)"
-        f"{''.join(f' or {family}' for family in BACKENDS if family not in FAMILY_NAMES)}.",
-        "--random-weights NAME instead of --vtc-model NAME: the same shapes with random values, and no download.",
-        "cannot: what a compressor may need and does not get there:",
-        *_reasons({family: usual[family] for family in FAMILY_NAMES}),
-        *(
-            f"  {part}: only {', '.join(name for name in FAMILY_NAMES if part in BACKENDS[name].offers)} can"
-            for part in RARE
-        ),
-    ):
-        yield textwrap.fill(note, 98, subsequent_indent="    ")
-    yield ""
-
-
-def _reasons(lacks: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """What each family lacks and why, those of one reason together."""
-    families: dict[tuple[str, str], list[str]] = {}
-    for family, of_family in lacks.items():
-        for reason in dict.fromkeys(of_family.values()):
-            needs = ", ".join(need for need in of_family if of_family[need] == reason)
-            families.setdefault((needs, reason), []).append(family)
-    return [f"  {needs} ({', '.join(names)}): {reason}" for (needs, reason), names in families.items()]
-
-
-def _gigabytes(amount: float) -> str:
-    return f"{amount:.1f}" if amount >= 0.1 else "<0.1"
+    print("\n".join(listing()))
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -191,6 +133,22 @@ def _fetch(options: argparse.Namespace) -> None:
     print(f"{dataset.name} is built in, nothing to fetch" if manifest is None else f"ready: {manifest}")
 
 
+def _picture(options: argparse.Namespace) -> None:
+    from pytest_vtc.pictures import draw_all
+
+    for line in draw_all(
+        options.image,
+        options.compressors,
+        options.ratio,
+        model=options.model,
+        prompt=options.prompt,
+        seed=options.seed,
+        trust_remote_code=options.trust_remote_code,
+        output=options.output,
+    ):
+        print(line, flush=True)
+
+
 def _merge(options: argparse.Namespace) -> int:
     from pytest_vtc.merge import merge
 
@@ -202,7 +160,7 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from pytest_vtc.image_compression import check_supported
+    from pytest_vtc.image_compression import check_supported, substituted
     from pytest_vtc.models.catalogue import locate
     from pytest_vtc.models.families import family_of
     from pytest_vtc.pipeline import Pipeline, choose
@@ -234,5 +192,8 @@ def _run(options: argparse.Namespace) -> None:
         f"{', cut off at --max-new-tokens' if result.truncated else ''}, {result.seconds:.2f} s]",
         file=sys.stderr,
     )
+    if compressor is not None:
+        for sentence in dict.fromkeys(substituted(compressor, pipeline.backend).values()):
+            print(f"[{compressor.name} on {random.label if random else options.model}: {sentence}]", file=sys.stderr)
     if random is not None:
         print(f"[{random.label}: {MEANINGLESS}]", file=sys.stderr)

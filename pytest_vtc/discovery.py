@@ -15,9 +15,32 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from pytest_vtc.datasets.base import nearest
+
+ALL, DEFAULT = "all", "default"
+"""Words that stand for several compressors where compressors are asked for."""
+
+ON_REQUEST = frozenset(
+    {
+        "divprune_hybrid",
+        "flowcut",
+        "g_prune",
+        "hiprune",
+        "holov",
+        "mustdrop",
+        "prumerge",
+        "prumerge_plus",
+        "prunesid",
+        "tome",
+        "tome_encoder",
+        "vscan",
+    }
+)
+"""Shipped compressors that a run leaves out unless they are asked for, by name or by `all`: with them, the run that a
+new user starts first would take three times as long. Named here and not in their files: a copy of one of these files,
+dropped in under another name to be changed, is run as any other file is."""
 
 ENTRY_POINT_GROUP = "pytest_vtc.compressors"
 _SHIPPED = "pytest_vtc.compressors"
@@ -30,6 +53,14 @@ _FILE = re.compile(r"^(?!\w+\s*\()(?P<path>.+?\.py)(?::(?P<name>\w+))?" + _ARGUM
 
 class SpecError(ValueError):
     """A compressor that was asked for cannot be had; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A compressor as a run has it. seed_group: the spec that it repeats with one of several seeds, or None."""
+
+    compressor: Any
+    seed_group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,26 +105,59 @@ def known_compressors() -> dict[str, CompressorClass]:
     return found
 
 
+def default_compressors() -> list[str]:
+    """Names of the compressors of a run for which none were asked: all that are known but for `ON_REQUEST`."""
+    return [name for name in known_compressors() if name not in ON_REQUEST]
+
+
+def left_out() -> list[str]:
+    """Names of the others."""
+    return [name for name in known_compressors() if name in ON_REQUEST]
+
+
 def resolve(specs: list[str]) -> list[Any]:
-    """Instances for spec strings: `divprune`, `fps(...)`, `./mine.py`, `./mine.py:Name(alpha=1)`.
+    """Instances for spec strings: `divprune`, `fps(...)`, `./mine.py`, `./mine.py:Name(alpha=1)`, `all`, `default`.
 
     A file without `:Name` gives every compressor in it. Names must be distinct from the known ones.
     Raises SpecError.
     """
-    instances = [instance for spec in specs for instance in _resolve_one(spec)]
+    return [asked.compressor for asked in resolve_with_seeds(specs, 1)]
+
+
+def resolve_with_seeds(specs: list[str], n_seeds: int) -> list[Asked]:
+    """As `resolve`, and of each compressor that has a parameter `seed`, which the spec does not give, `n_seeds`.
+
+    These are its seed by default, which is a whole number, and those that follow: `random`, `random(seed=1)`, ...
+    """
+    asked = [item for spec in _expanded(specs) for item in _resolve_one(spec, n_seeds)]
     classes: dict[str, CompressorClass] = {}
-    for instance in instances:
-        _add(classes, CompressorClass(type(instance), _source(type(instance))))
-    return list({instance.spec: instance for instance in instances}.values())
+    for item in asked:
+        cls = type(item.compressor)
+        _add(classes, CompressorClass(cls, _source(cls)))
+    found: dict[str, Asked] = {}
+    for item in asked:
+        spec = item.compressor.spec
+        if spec not in found or found[spec].seed_group is None:
+            found[spec] = item
+    return list(found.values())
+
+
+def _expanded(specs: list[str]) -> list[str]:
+    """Specs in which no word stands for several compressors any more."""
+    words = {ALL: lambda: list(known_compressors()), DEFAULT: default_compressors}
+    return [part for spec in specs for part in (words[spec.strip()]() if spec.strip() in words else [spec])]
 
 
 def source_hash(compressor: Any) -> str:
     """Hash of the files a compressor is made of: changes when the algorithm may have changed.
 
     These are the files of its class and of the classes it derives from, what these files have imported from files
-    beside them, and the two of ours that take part in every algorithm.
+    beside them, and those of ours that any algorithm may have a part of: `pytest_vtc.compression` and what it hands on.
     """
-    files = {Path(__file__).with_name(name).resolve() for name in ("compression.py", "greedy_selection.py")}
+    handed_on = vars(sys.modules["pytest_vtc.compression"]).values()
+    modules = {getattr(value, "__module__", None) or "" for value in handed_on}
+    ours = (_file(sys.modules[name]) for name in modules if name.startswith("pytest_vtc."))
+    files = {file for file in ours if file is not None}
     for cls in type(compressor).__mro__:
         module = sys.modules[cls.__module__]
         if cls.__module__ in ("abc", "builtins", "pytest_vtc.compression") or not (source := _file(module)):
@@ -113,7 +177,7 @@ def _file(module: ModuleType | None) -> Path | None:
     return None if file is None else Path(file).resolve()
 
 
-def _resolve_one(spec: str) -> list[Any]:
+def _resolve_one(spec: str, n_seeds: int) -> list[Asked]:
     if file := _FILE.match(spec.strip()):
         arguments = _arguments(spec, file["arguments"])
         path, wanted = Path(file["path"]).expanduser(), file["name"] or ""
@@ -122,7 +186,7 @@ def _resolve_one(spec: str) -> list[Any]:
         if not chosen:
             names = [item.name for item in found]
             raise SpecError(f"{path} defines no compressor called {wanted!r}; {nearest(wanted, names)}")
-        return [_instance(item, arguments, spec) for item in chosen]
+        return [asked for item in chosen for asked in _repeated(item, arguments, spec, n_seeds)]
     named = _NAMED.match(spec.strip())
     if named is None:
         raise SpecError(f"{spec!r} is not a compressor: write name, name(parameter=value) or ./file.py")
@@ -130,7 +194,17 @@ def _resolve_one(spec: str) -> list[Any]:
     known = known_compressors()
     if name not in known:
         raise SpecError(f"unknown compressor {name!r}: {nearest(name, list(known))}")
-    return [_instance(known[name], arguments, spec)]
+    return _repeated(known[name], arguments, spec, n_seeds)
+
+
+def _repeated(item: CompressorClass, arguments: dict[str, Any], spec: str, n_seeds: int) -> list[Asked]:
+    """The compressor, and if it can be repeated, with the seeds that follow."""
+    first = _instance(item, arguments, spec)
+    seed = first.parameters.get("seed")
+    if n_seeds == 1 or "seed" in arguments or type(seed) is not int:
+        return [Asked(first)]
+    others = (_instance(item, arguments | {"seed": seed + i}, spec) for i in range(1, n_seeds))
+    return [Asked(compressor, first.spec) for compressor in (first, *others)]
 
 
 def _arguments(spec: str, text: str | None) -> dict[str, Any]:
@@ -256,14 +330,20 @@ def _is_compressor(value: Any) -> bool:
 
 
 def _found(cls: Any) -> CompressorClass:
+    from pytest_vtc.compression import Stage
+
     source = _source(cls)
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise SpecError(
             f"{source}: {cls.__name__}.name is {name!r}; a name is lower case letters, digits and underscores"
         )
+    if name in (ALL, DEFAULT):
+        raise SpecError(f"{source}: a compressor cannot be called {name!r}, which stands for several; rename it")
     if not isinstance(getattr(cls, "description", None), str):
         raise SpecError(f"{source}: {cls.__name__} needs a one-line `description`")
+    if cls.stage not in get_args(Stage):
+        raise SpecError(f"{source}: {cls.__name__}.stage is {cls.stage!r}; it is one of {', '.join(get_args(Stage))}")
     if not isinstance(cls.needs, (set, frozenset)):
         raise SpecError(f"{source}: {cls.__name__}.needs is {cls.needs!r}; it is a set, such as frozenset({{'text'}})")
     return CompressorClass(cls, source)

@@ -343,7 +343,12 @@ def reads_text(compressor: Compressor) -> bool:
 
 def substituted(compressor: Compressor, backend: Backend) -> dict[str, str]:
     """What a compressor does instead of what its paper does, for want of parts that a loaded model lacks: by part."""
-    return {name: instead for name, instead in compressor.substitutes.items() if name in backend.lacking}
+    return substitutes_for(compressor, backend.lacking)
+
+
+def substitutes_for(compressor: Compressor, lacking: Mapping[str, str]) -> dict[str, str]:
+    """The same without a loaded model. lacking: `Backend.lacked_by` of its configuration."""
+    return {name: instead for name, instead in compressor.substitutes.items() if name in lacking}
 
 
 def unsupported(compressor: Compressor, lacks: Mapping[str, str]) -> str | None:

@@ -21,6 +21,7 @@ else:
 DEFAULT_RATIOS = (0.5, 0.25, 0.125)
 DEFAULT_SEED = 42
 DEFAULT_OUTPUT = "vtc-results"
+DEFAULT_RANDOM_SEEDS = 3
 
 
 class OptionError(ValueError):
@@ -43,7 +44,7 @@ class Settings:
     """What was asked for. None (or empty) means that nobody said: the sweep fills in what suits.
 
     compressors, data and models are names, specs or paths, not yet looked up. n: samples per dataset, "all", or None
-    for each dataset's own default.
+    for each dataset's own default. random_seeds: how often a compressor with a parameter `seed` is measured.
     """
 
     models: tuple[str, ...]
@@ -65,6 +66,7 @@ class Settings:
     shard: Shard | None = None
     attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] = "sdpa"
     trust_remote_code: bool = False
+    random_seeds: int = DEFAULT_RANDOM_SEEDS
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ OPTIONS = (
         "embedded model and random weights, mmmu_pro for any other", "DATA", True, ini_type="args", file_keys=("data",),
     ),
     _Option(
-        "compressors", "compressor(s): name, name(parameter=value), ./file.py or ./file.py:Name; default all "
-        "that are shipped or dropped into compressors/", "SPEC", True, ini_type="args", file_keys=("compressors",),
+        "compressors", "compressor(s): name, name(parameter=value), ./file.py or ./file.py:Name; 'all': every one that "
+        "`python -m pytest_vtc list` shows; 'default': baselines, well-known methods, and whatever was dropped into "
+        "compressors/ or installed; default: default", "SPEC", True, ini_type="args", file_keys=("compressors",),
     ),
     _Option(
         "ratios", "share(s) of the vision tokens to keep, in (0, 1]; default 0.5 0.25 0.125", "RATIO", True,
@@ -117,6 +120,9 @@ OPTIONS = (
     ),
     _Option("seed", "seed of the draw of samples and of stochastic compressors; default 42", "SEED", ini_type="int",
             file_keys=("seed",)),
+    _Option("random-seeds", "measure a compressor that draws at random (one with a parameter `seed`, if that is not "
+            f"given) with so many seeds, shown as one row; default {DEFAULT_RANDOM_SEEDS}", "N", ini_type="int",
+            file_keys=("random_seeds",)),
     _Option("batch-size", "rows per call of the language model; default: chosen by the tool", "B", ini_type="int",
             file_keys=("batch_size",)),
     _Option("dtype", "precision of the weights; auto: the checkpoint's own on a GPU, float32 on a CPU",
@@ -171,6 +177,13 @@ def add_options(parser: pytest.Parser) -> None:
         "gen_config and any option above; the command line wins over it, it wins over the ini file",
     )  # fmt: skip
     parser.addini("vtc_config", "default of --vtc-config", "string", default=None)
+    group.addoption(
+        # On the command line alone, as it replaces the tests of the suite.
+        "--vtc-conformance", dest="vtc_conformance", metavar="SPEC", default=None, action="append",
+        help="instead of any test files, check that compressor(s) keep to their contract, on made-up images and "
+        "without a model: ./file.py, ./file.py:Name(parameter=value), a name, or all; each property is a test, with "
+        "-k, -n, --lf and so on as usual",
+    )  # fmt: skip
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -207,7 +220,13 @@ def read_settings(config: pytest.Config) -> Settings:
         shard=None if values["shard"] is None else parse_shard(str(values["shard"])),
         attention=_choice("attention", values["attention"]) or "sdpa",
         trust_remote_code=bool(config.getoption("vtc_trust_remote_code")),
+        random_seeds=_optional_integer("random-seeds", values["random-seeds"]) or DEFAULT_RANDOM_SEEDS,
     )
+
+
+def conformance_specs(config: pytest.Config) -> tuple[str, ...]:
+    """What --vtc-conformance was given; empty without it."""
+    return _strings(config.getoption("vtc_conformance"))
 
 
 def _choose_models(given: dict[str, tuple[Any, ...]], values: dict[str, Any]) -> None:

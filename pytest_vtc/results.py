@@ -23,6 +23,7 @@ class ModelInfo(TypedDict):
     kernel asked for. positions: the policy in force. warnings: what is known to go wrong with a model so loaded.
     sliding_window: slots that the shortest-sighted layer sees; None if all see all of them.
     unsupported: spec -> reason, of the run's compressors that the model cannot give what they need.
+    substitutes: spec -> part of the context that the model lacks -> what the compressor does instead, of the others.
     random_weights: only the configuration is the source's; its answers mean nothing.
     """
 
@@ -36,6 +37,7 @@ class ModelInfo(TypedDict):
     positions: str
     sliding_window: int | None
     unsupported: dict[str, str]
+    substitutes: dict[str, dict[str, str]]
     random_weights: bool
 
 
@@ -50,13 +52,18 @@ class DatasetInfo(TypedDict):
 
 
 class CompressorInfo(TypedDict):
-    """A compressor as it was used. source_hash: of the file that defines it; exact: False if it may keep fewer."""
+    """A compressor as it was used.
+
+    source_hash: of the file that defines it. exact: False if it may keep fewer. seed_group: the spec that was asked for
+    where the run repeats it with several seeds, of which this is one; None otherwise.
+    """
 
     name: str
     parameters: dict[str, Any]
     source_hash: str
     reference: str
     exact: bool
+    seed_group: str | None
 
 
 class Git(TypedDict):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pytest_vtc.image_compression import substitutes_for
 from pytest_vtc.results import CompressorInfo, DatasetInfo, Git, Hardware, Manifest, ModelInfo, Run
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def describe_run(bench: Bench) -> Manifest:
             "unsupported": {
                 str(item.cell.compressor): item.reason for item in sweep.skipped if item.cell.model == label
             },
+            "substitutes": _substitutes(bench, label),
             "random_weights": label in random,
         }
         for label, identity in bench.keys.identities.items()
@@ -52,6 +54,7 @@ def describe_run(bench: Bench) -> Manifest:
         }
         for block in sweep.blocks
     }
+    groups = {spec: group for group, specs in sweep.seed_groups.items() for spec in specs}
     compressors: dict[str, CompressorInfo] = {
         spec: {
             "name": c.name,
@@ -59,6 +62,7 @@ def describe_run(bench: Bench) -> Manifest:
             "source_hash": bench.keys.source_hashes[spec],
             "reference": c.reference,
             "exact": c.exact,
+            "seed_group": groups.get(spec),
         }
         for spec, c in sweep.compressors.items()
     }
@@ -80,6 +84,14 @@ def describe_run(bench: Bench) -> Manifest:
         "git": _git(),
         "run": _run(bench),
     }
+
+
+def _substitutes(bench: Bench, model: str) -> dict[str, dict[str, str]]:
+    """What each compressor that runs on a model does for want of what the model lacks; most do nothing."""
+    lacking = bench.keys.identities[model].lacking
+    run = {cell.compressor for cell in bench.sweep.cells if cell.model == model}
+    found = {spec: substitutes_for(c, lacking) for spec, c in bench.sweep.compressors.items() if spec in run}
+    return {spec: substitutes for spec, substitutes in found.items() if substitutes}
 
 
 def _run(bench: Bench) -> Run:

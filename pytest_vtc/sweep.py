@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,7 @@ class Sweep:
     """A run: blocks in order (model by model, so that each is loaded once), compressors by their spec.
 
     shard_orders: the cases of the shard that was asked for; None if the sweep is run whole.
+    seed_groups: spec of a compressor that is measured with several seeds, as it was asked for -> the specs measured.
     """
 
     settings: Settings
@@ -87,6 +88,7 @@ class Sweep:
     compressors: dict[str, Any]
     gates: tuple[Gate, ...]
     shard_orders: NDArray[np.int64] | None = None
+    seed_groups: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     @property
     def cells(self) -> list[Cell]:
@@ -125,13 +127,24 @@ class Sweep:
         if any(block.model.random for block in self.blocks):
             lines.append(f"vtc: {MEANINGLESS}")
         ratios = " ".join(f"{ratio:g}" for ratio in self.settings.ratios)
-        lines.append(f"vtc: compressors {', '.join(self.compressors)}; ratios {ratios}; seed {self.settings.seed}")
+        lines.append(f"vtc: compressors {self._compressors()}; ratios {ratios}; seed {self.settings.seed}")
+        if left_out := [] if self.settings.compressors else discovery.left_out():
+            lines.append(f"vtc: {len(left_out)} more with --vtc-compressors all: {', '.join(left_out)}")
         if self.shard_orders is not None:
             lines.append(
                 f"vtc: shard {self.settings.shard}, by image: {len(self.shard_orders):,} of {self.n_cases:,} cases; "
                 "gates are judged by `python -m pytest_vtc merge`"
             )
         return lines
+
+    def _compressors(self) -> str:
+        repeats = {spec for specs in self.seed_groups.values() for spec in specs}
+        shown = [
+            f"{spec} ({len(self.seed_groups[spec])} seeds)" if spec in self.seed_groups else spec
+            for spec in self.compressors
+            if spec in self.seed_groups or spec not in repeats
+        ]
+        return ", ".join(shown)
 
 
 def build_sweep(settings: Settings) -> Sweep:
@@ -144,7 +157,12 @@ def build_sweep(settings: Settings) -> Sweep:
     labels = [location.label for location in locations]
     if repeated := {label for label in labels if labels.count(label) > 1}:
         raise OptionError(f"two models are called {repeated.pop()!r}; rename one folder, or leave one of the names out")
-    compressors = {c.spec: c for c in discovery.resolve(list(settings.compressors or discovery.known_compressors()))}
+    asked = discovery.resolve_with_seeds(list(settings.compressors or [discovery.DEFAULT]), settings.random_seeds)
+    compressors = {item.compressor.spec: item.compressor for item in asked}
+    seed_groups: dict[str, list[str]] = {}
+    for item in asked:
+        if item.seed_group is not None:
+            seed_groups.setdefault(item.seed_group, []).append(item.compressor.spec)
     _check_supported(compressors)
     variants = [(spec, ratio) for spec in compressors for ratio in settings.ratios]
     opened: dict[str, SampleSet] = {}
@@ -174,7 +192,7 @@ def build_sweep(settings: Settings) -> Sweep:
         )
     _check_folder(settings)
     shard_orders = None if settings.shard is None else orders_of_shard(blocks, settings.shard)
-    return Sweep(settings, tuple(blocks), compressors, gates, shard_orders)
+    return Sweep(settings, tuple(blocks), compressors, gates, shard_orders, seed_groups)
 
 
 def _check_folder(settings: Settings) -> None:

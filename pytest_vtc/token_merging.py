@@ -1,13 +1,14 @@
 """Merging tokens of one image: who joins whom, and the weighted means that come of it.
 
-Sums over the members of a group are matrix products, not scattered additions: their order does not depend on chance,
-on no device. Nothing here reads a value back, so that on a GPU the host never waits.
+Sums over the members of a group are taken group by group, not scattered: on no device does their order depend on
+chance. Nothing here reads a value back, so that on a GPU the host never waits.
 
 Re-exported by `pytest_vtc.compression`, where compressor files take it from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -42,14 +43,16 @@ class Merge:
         order = self.targets.argsort()
         return Merge(order.argsort()[self.group], self.n_rows, self.targets[order])
 
-    def weights(self, sizes: Tensor | None = None) -> Tensor:
-        """The merge as a matrix [n_rows, P] float32: each output row is the mean of its group, weighted by `sizes`.
+    def means(self, rows: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """Each output row the mean of its group: rows [P, C] of any float dtype to [n_rows, C] of the same.
 
-        sizes: [P], how many tokens each input row already stands for; one if None.
+        sizes: [P], the weights in the mean: how many tokens each row already stands for; one if None.
         """
-        sizes = torch.ones(len(self.group), device=self.group.device) if sizes is None else sizes.float()
-        members = membership(self.group, self.n_rows) * sizes
-        return members / members.sum(dim=1, keepdim=True)
+        sizes = torch.ones(len(rows), device=rows.device) if sizes is None else sizes.to(rows.device).float()
+        group = self.group.to(rows.device)
+        totals = group_sums(sizes[:, None], group, self.n_rows)[:, 0]
+        # The shares are taken before the sum, so that huge rows stay in range.
+        return group_sums(rows.float(), group, self.n_rows, sizes / totals[group]).to(rows.dtype)
 
 
 def bipartite_matching(metric: Tensor, r: int, class_token: bool = False) -> Merge:
@@ -105,8 +108,8 @@ def merge_weighted(rows: Tensor, sizes: Tensor, merge: Merge) -> tuple[Tensor, T
     Returns:
         The size-weighted means [n_rows, C] in the dtype of `rows`, and the sizes [n_rows] in that of `sizes`.
     """
-    merged = merge.weights(sizes) @ rows.float()
-    return merged.to(rows.dtype), (membership(merge.group, merge.n_rows) @ sizes.float()).to(sizes.dtype)
+    summed = group_sums(sizes.float()[:, None], merge.group, merge.n_rows)[:, 0]
+    return merge.means(rows, sizes), summed.to(sizes.dtype)
 
 
 def matching_rounds(rows: Tensor, n_target: int) -> Merge:
@@ -116,10 +119,23 @@ def matching_rounds(rows: Tensor, n_target: int) -> Merge:
     weighted by their sizes, which makes them the plain means of their tokens.
     """
     merge = Merge.nothing(len(rows), rows.device)
+    sizes = torch.ones(len(rows), device=rows.device)
     while merge.n_rows > n_target:
-        means = merge.weights() @ rows.float()
-        merge = merge.then(bipartite_matching(means, merge.n_rows - n_target))
+        following = bipartite_matching(rows, merge.n_rows - n_target)
+        rows, sizes = merge_weighted(rows, sizes, following)
+        merge = merge.then(following)
     return merge
+
+
+def group_sums(rows: Tensor, group: Tensor, n_rows: int, weights: Tensor | None = None) -> Tensor:
+    """The sum of each group's rows, in the order of the rows: [n_rows, C] float32; of an empty group 0.
+
+    rows: [P, C] float32. group: [P] long, the output row of each. weights: [P] float32, by which rows are multiplied.
+    """
+    order = group.argsort(stable=True)
+    starts = torch.searchsorted(group[order], torch.arange(n_rows, device=group.device))
+    in_order = None if weights is None else weights[order]
+    return torch.nn.functional.embedding_bag(order, rows, starts, mode="sum", per_sample_weights=in_order)
 
 
 def most_similar(metric: Tensor, targets: Tensor) -> Tensor:
@@ -137,5 +153,16 @@ def membership(group: Tensor, n_rows: int) -> Tensor:
 
 def unit_rows(rows: Tensor) -> Tensor:
     """`rows` [N, d] scaled to length 1, float32; a zero row stays zero. Any scale: lengths are taken in float64."""
-    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
-    return (rows / lengths.masked_fill(lengths == 0, 1.0)).float()
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64).float()
+    return rows.float() / lengths.masked_fill(lengths == 0, 1.0)
+
+
+def all_but(chosen: Tensor, n_tokens: int) -> Tensor:
+    """The indices below `n_tokens` that are not among `chosen` [M] long, which are distinct: [n_tokens - M], rising."""
+    taken = torch.zeros(n_tokens, dtype=torch.uint8, device=chosen.device).index_fill_(0, chosen, 1)
+    return taken.argsort(stable=True)[: n_tokens - len(chosen)]
+
+
+def linear(weights: Tensor) -> Callable[[Tensor], Tensor]:
+    """`weights` [M, N] as what `Kept.merge` wants to be: rows [N, E] of any float dtype, on any device, to [M, E]."""
+    return lambda rows: (weights.to(rows.device) @ rows.float()).to(rows.dtype)

@@ -30,6 +30,7 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "positions": "compact",
                 "sliding_window": 512,
                 "unsupported": {},
+                "substitutes": {},
                 "random_weights": False,
             }
         },
@@ -41,6 +42,7 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
                 "source_hash": "ab12",
                 "reference": "CVPR 2025",
                 "exact": True,
+                "seed_group": None,
             }
         },
         "settings": {"ratios": [0.5, 0.25], "positions": None},
@@ -62,6 +64,25 @@ def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
             "merged": [],
         },
     }
+
+
+def seeded(*seeds: int, spec: str = "random") -> Manifest:
+    """A manifest in which `random` was asked for and is measured with these seeds."""
+    made = manifest()
+    for seed in seeds:
+        made["compressors"][of_seed(seed).compressor or ""] = {
+            "name": "random",
+            "parameters": {"seed": seed},
+            "source_hash": "cd34",
+            "reference": "baseline",
+            "exact": True,
+            "seed_group": spec,
+        }
+    return made
+
+
+def of_seed(seed: int, ratio: float = 0.5) -> Cell:
+    return Cell("tiny", "probes", f"random(seed={seed})" if seed else "random", ratio)
 
 
 def measured(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class ModelIdentity:
 
     revision: the Hub commit, or a hash of a local checkpoint's files, or of what random weights are made from.
     quantization: as asked for, or that of the checkpoint itself. attention: the kernel asked for. warnings: what is
-    known to go wrong with a model so loaded.
+    known to go wrong with a model so loaded. lacking: what of a compressor's context it cannot give, and why.
     """
 
     source: str
@@ -44,11 +44,13 @@ class ModelIdentity:
     default_positions: Positions
     sliding_window: int | None
     warnings: tuple[str, ...] = ()
+    lacking: dict[str, str] = field(default_factory=dict[str, str])
 
     def key_parts(self) -> dict[str, Any]:
         """Everything that can change an answer. The place of a local folder and what is said of it cannot."""
         parts = asdict(self)
         parts.pop("warnings")
+        parts.pop("lacking")
         if Path(self.source).is_dir():
             parts.pop("source")
         return parts
@@ -83,6 +85,7 @@ def identify(
         default_positions=BACKENDS[config.model_type].default_positions,
         sliding_window=shortest_window(config),
         warnings=() if warning is None else (warning,),
+        lacking=dict(BACKENDS[config.model_type].lacked_by(config)),
     )
 
 

@@ -52,19 +52,20 @@ class LlavaBackend(Backend):
             )
         return None
 
-    def _encoder(self) -> Encoder | None:
-        assert self.encoder is not None
-        return replace(self.encoder, has_cls=_HAS_CLS[self.model.config.vision_config.model_type])
+    @classmethod
+    def encoder_of(cls, config: Any) -> Encoder | None:
+        assert cls.encoder is not None
+        return replace(cls.encoder, has_cls=_HAS_CLS[config.vision_config.model_type])
 
-    @property
-    def lacking(self) -> Mapping[str, str]:
-        lacking = dict(super().lacking)
-        if not isinstance(self.model.config.vision_feature_layer, int):
+    @classmethod
+    def lacked_by(cls, config: Any) -> Mapping[str, str]:
+        lacked = dict(super().lacked_by(config))
+        if not isinstance(config.vision_feature_layer, int):
             for name in ("class_token", "inside", "joint"):
-                lacking.setdefault(name, _SEVERAL_LAYERS)
-        if not self.tower.has_cls:
-            lacking["joint"] = NOT_CLIP
-        return lacking
+                lacked.setdefault(name, _SEVERAL_LAYERS)
+        if not _HAS_CLS[config.vision_config.model_type]:
+            lacked["joint"] = NOT_CLIP
+        return lacked
 
     def _features_layer(self) -> int:
         assert self._encoder() is not None

@@ -94,9 +94,13 @@ class VisionSide(ABC):
         """[R] long: for each row of the encoder (without class tokens) the token it goes into, -1 for none."""
         return torch.arange(sum(tile.n_tokens for tile in self._tiles(pixels)))
 
+    @classmethod
+    def encoder_of(cls, config: Any) -> Encoder | None:  # noqa: ARG003
+        """`encoder`, where checkpoints of one family differ in it. config: of the whole model."""
+        return cls.encoder
+
     def _encoder(self) -> Encoder | None:
-        """`encoder`, where checkpoints of one family differ in it."""
-        return self.encoder
+        return self.encoder_of(self.model.config)
 
     def _tile_of_input(self, pixels: Any) -> Sequence[int]:
         """For each input of the encoder that an image is cut into the tile it is in, -1 for none."""
@@ -134,11 +138,18 @@ class VisionSide(ABC):
         """What of a compressor's context no checkpoint of the family can give, and why."""
         return {**{name: why for name, why in RARE.items() if name not in cls.offers}, **cls.lacks}
 
+    @classmethod
+    def lacked_by(cls, config: Any) -> Mapping[str, str]:
+        """What of a compressor's context, `cls` included, a checkpoint of this configuration cannot give, and why."""
+        encoder = cls.encoder_of(config)
+        has_cls = encoder is not None and encoder.has_cls
+        no_cls = {} if has_cls else {"cls": _NO_CLASS_TOKEN, "class_token": _NO_CLASS_TOKEN}
+        return {**cls.lacked_by_all(), **no_cls}
+
     @property
     def lacking(self) -> Mapping[str, str]:
-        """What of a compressor's context, `cls` included, this checkpoint cannot give, and why."""
-        no_cls = {} if self.tower.has_cls else {"cls": _NO_CLASS_TOKEN, "class_token": _NO_CLASS_TOKEN}
-        return {**self.lacked_by_all(), **no_cls}
+        """What this checkpoint lacks; see `lacked_by`."""
+        return self.lacked_by(self.model.config)
 
     @cached_property
     def tower(self) -> Tower:

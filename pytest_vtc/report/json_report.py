@@ -17,10 +17,11 @@ from pytest_vtc.results import (
     in_run_order,
     summarize_categories,
 )
+from pytest_vtc.seed_groups import SeedGroup, summarize_seeds
 from pytest_vtc.statistics import Interval
 from pytest_vtc.whole_file import write_whole
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = Path(__file__).with_name("results.schema.json")
 
 RUN_DEPENDENT = "run"
@@ -57,6 +58,7 @@ def to_document(results: Results, summaries: Sequence[CellSummary], verdicts: Se
         "manifest": results.manifest,
         "interrupted": results.interrupted,
         "cells": [_cell(summary) for summary in summaries],
+        "seed_groups": [_seed_group(group) for group in summarize_seeds(results)],
         "skipped": [_skipped(item) for item in results.skipped],
         "categories": [_category(summary) for summary in summarize_categories(results)],
         "budget": [_budget(summary) for summary in summaries],
@@ -162,6 +164,26 @@ def _cell(summary: CellSummary) -> dict[str, Any]:
         "n_paired": summary.n_paired,
         "positions": list(summary.positions),
         RUN_DEPENDENT: {"n_cached": summary.n_cached, "seconds_per_case": summary.seconds},
+    }
+
+
+def _seed_group(group: SeedGroup) -> dict[str, Any]:
+    return {
+        "model": group.model,
+        "dataset": group.dataset,
+        "compressor": group.compressor,
+        "ratio": group.ratio,
+        "cells": [cell.id for cell in group.cells],
+        "seeds": list(group.seeds),
+        "missing_seeds": list(group.missing),
+        "n_scored": group.n_samples,
+        "accuracy": _interval(group.accuracy),
+        "by_seed": list(group.by_seed),
+        "lowest": min(group.by_seed, default=None),
+        "highest": max(group.by_seed, default=None),
+        "sd": group.sd,
+        "delta_pp": _interval(group.delta_pp),
+        "n_paired": group.n_paired,
     }
 
 

@@ -20,6 +20,7 @@ from pytest_vtc.report.columns import (
     tabulated,
     total_width,
 )
+from pytest_vtc.report.rows import Row, rows_of
 from pytest_vtc.results import (
     MIN_CATEGORY_SAMPLES,
     CategorySummary,
@@ -28,6 +29,7 @@ from pytest_vtc.results import (
     in_run_order,
     summarize_categories,
 )
+from pytest_vtc.seed_groups import SeedGroup, summarize_seeds
 from pytest_vtc.statistics import Interval
 
 _MIN_NAME = 12  # names that would get less room than this get the room of the counts
@@ -61,11 +63,12 @@ def render(
     """Everything a run has to say at its end, one string per line, none ending in blanks.
 
     Per model and dataset: a heading, one row per configuration (stock first, then the largest ratio first, compressors
-    in the order given), and accuracy per category; for a dataset without answers the first answers instead. Then the
+    in the order given, all seeds of one in one row), and accuracy per category; for a dataset without answers the first
+    answers instead. Then the
     gates, where the `files` are and how to see more. Lines fit `width` columns (80 or more), paths excepted.
     """
     paint = painter(colour)
-    categories = summarize_categories(results)
+    categories, groups = summarize_categories(results), summarize_seeds(results)
     lines: list[str] = []
     if results.interrupted:
         way_on = (
@@ -76,21 +79,28 @@ def render(
         lines += [paint(way_on, "yellow"), ""]
     cells = [*(summary.cell for summary in summaries), *(item.cell for item in results.skipped)]
     for model, dataset in dict.fromkeys((cell.model, cell.dataset) for cell in cells):
-        rows = _in_reading_order([s for s in summaries if (s.cell.model, s.cell.dataset) == (model, dataset)])
+        here = [s for s in summaries if (s.cell.model, s.cell.dataset) == (model, dataset)]
+        rows = rows_of(here, groups)
         if rows:
-            lines += [*(paint(line, "bold") for line in _heading(results, rows, width)), ""]
+            lines += [*(paint(line, "bold") for line in _heading(results, here, width)), ""]
             lines += [*_table(rows, width, paint), ""]
         else:
             lines += [paint(clipped(f"{model} on {dataset}", width), "bold"), ""]
-        notes = [*_beyond_window(results, model, dataset), *_not_run(results, model, dataset)]
+        notes = [
+            *_substitutes(results, model, [row for row in rows if row.compressor is not None]),
+            *_beyond_window(results, model, dataset),
+            *_not_run(results, model, dataset),
+        ]
         lines += [*(line for note in notes for line in textwrap.wrap(note, width)), *([""] if notes else [])]
-        if rows and not rows[0].scored:
-            lines += _answers(results, [row.cell for row in rows], width)
+        if rows and not here[0].scored:
+            lines += _answers(results, [cell for row in rows for cell in row.cells], width)
         own = [c for c in categories if (c.model, c.dataset) == (model, dataset)]
         if own:
-            lines += _category_tables(own, [row.cell.variant for row in rows], width)
+            lines += _category_tables(own, rows, width)
     if any(s.delta_pp is not None and s.delta_pp.low is not None for s in summaries):
         lines += ["pp: percentage points, over the samples measured in both", _LEGEND]
+    if groups:
+        lines += textwrap.wrap(_seeds_legend(groups), width)
     if verdicts:
         lines += ["", paint("Gates", "bold"), *(line for v in verdicts for line in _verdict(v, width, paint))]
     if files:
@@ -102,9 +112,9 @@ def render(
 _LEGEND = "95 % intervals: paired, clustered by image"
 
 
-def _in_reading_order(rows: list[CellSummary]) -> list[CellSummary]:
-    """Stock, then by falling ratio: what competes stands together."""
-    return sorted(rows, key=lambda row: -2.0 if row.cell.ratio is None else -row.cell.ratio)
+def _seeds_legend(groups: Sequence[SeedGroup]) -> str:
+    names = " and ".join(dict.fromkeys(f"{group.compressor} {group.note}" for group in groups))
+    return f"{names}: the mean of so many random draws; Seeds: the lowest and the highest of them, in %"
 
 
 def _heading(results: Results, rows: Sequence[CellSummary], width: int) -> list[str]:
@@ -121,17 +131,20 @@ def _heading(results: Results, rows: Sequence[CellSummary], width: int) -> list[
     return [*heading, *([MEANINGLESS] if results.manifest["models"][cell.model]["random_weights"] else [])]
 
 
-def _table(rows: Sequence[CellSummary], width: int, paint: Paint) -> list[str]:
+def _table(rows: Sequence[Row], width: int, paint: Paint) -> list[str]:
     """One row per configuration; counts that do not fit beside it get a table of their own below."""
-    ratios = Column("Ratio", ["1" if row.cell.ratio is None else f"{row.cell.ratio:g}" for row in rows])
-    figures = [Column("Tokens", [_tokens(row) for row in rows])]
-    if rows[0].scored:
-        figures.append(Column("Accuracy", [_percent(row.accuracy) for row in rows]))
-        figures.append(Column("vs Stock", _differences(rows), [_tint(row) for row in rows]))
+    of_rows = [row.figures for row in rows]
+    ratios = Column("Ratio", ["1" if row.ratio is None else f"{row.ratio:g}" for row in rows])
+    figures = [Column("Tokens", [_tokens(row) for row in of_rows])]
+    if of_rows[0].scored:
+        figures.append(Column("Accuracy", [_percent(row.accuracy) for row in of_rows]))
+        if any(row.by_seed for row in rows):
+            figures.append(Column("Seeds", [_range(row.by_seed) for row in rows]))
+        figures.append(Column("vs Stock", _differences(of_rows), [_tint(row) for row in of_rows]))
     counts = [
-        Column(heading, [f"{count(row):,}" for row in rows])
+        Column(heading, [f"{count(row):,}" for row in of_rows])
         for heading, count in _COUNTS.items()
-        if any(count(row) for row in rows)
+        if any(count(row) for row in of_rows)
     ]
 
     def room_beside(*columns: Column) -> int:
@@ -140,12 +153,22 @@ def _table(rows: Sequence[CellSummary], width: int, paint: Paint) -> list[str]:
     fits = room_beside(ratios, *figures, *counts) >= _MIN_NAME
     beside = [*figures, *counts] if fits else figures
     room = max(_MIN_NAME, room_beside(ratios, *beside))
-    names = Column("Compressor", [broken(row.cell.compressor or "stock", room) for row in rows])
+    names = Column("Compressor", [broken(row.name, room) for row in rows])
     lines = tabulated([names, ratios, *beside], paint)
     if not fits:
-        counted = [i for i, row in enumerate(rows) if any(count(row) for count in _COUNTS.values())]
+        counted = [i for i, row in enumerate(of_rows) if any(count(row) for count in _COUNTS.values())]
         lines += ["", *tabulated([column.only(counted) for column in (names, ratios, *counts)])]
     return lines
+
+
+def _substitutes(results: Results, model: str, rows: Sequence[Row]) -> list[str]:
+    """A note for each sentence on what compressors do for want of what the model lacks."""
+    said = results.manifest["models"][model]["substitutes"] if rows else {}
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        for sentence in said.get(str(row.cells[0].compressor), {}).values():
+            names.setdefault(sentence, []).append(str(row.compressor))
+    return [f"{', '.join(dict.fromkeys(found))} on {model}: {sentence}" for sentence, found in names.items()]
 
 
 def _beyond_window(results: Results, model: str, dataset: str) -> list[str]:
@@ -173,23 +196,28 @@ def _not_run(results: Results, model: str, dataset: str) -> list[str]:
     return [f"Not run: {', '.join(names)}: {reason}" for reason, names in variants.items()]
 
 
-def _category_tables(categories: Sequence[CategorySummary], variants: Sequence[str], width: int) -> list[str]:
-    """One row per category and one column per variant, in as many tables as the width asks for, each with stock."""
+def _category_tables(categories: Sequence[CategorySummary], rows: Sequence[Row], width: int) -> list[str]:
+    """One row per category and one column per variant, in as many tables as the width asks for, each with stock.
+
+    Of a compressor with several seeds their mean.
+    """
     accuracies = [{v.variant: v.accuracy for v in category.variants} for category in categories]
 
-    def column(variant: str) -> Column:
-        compressor, at, ratio = variant.rpartition("@")
-        heading = f"{broken(compressor, _HEADING)}\n{at}{ratio}" if at else variant
-        values = (row.get(variant) for row in accuracies)
-        return Column(heading, ["--" if value is None else f"{100 * value:.1f}" for value in values])
+    def column(row: Row) -> Column:
+        about = [broken(row.compressor or "stock", _HEADING), row.note, "" if row.ratio is None else f"@{row.ratio:g}"]
+        values = (row.mean(of_category) for of_category in accuracies)
+        return Column(
+            "\n".join(part for part in about if part),
+            ["--" if value is None else f"{100 * value:.1f}" for value in values],
+        )
 
     fixed = [
         Column("Category", [broken(category.category or "(none)", _CATEGORY_NAME) for category in categories]),
         Column("n", [f"{category.n:,}" for category in categories]),
-        column("stock"),
+        *(column(row) for row in rows if row.compressor is None),
     ]
     lines = [f"Accuracy in % by category, of those with at least {MIN_CATEGORY_SAMPLES} samples", ""]
-    for chunk in chunks([column(v) for v in variants if v != "stock"], width - total_width(fixed)):
+    for chunk in chunks([column(row) for row in rows if row.compressor is not None], width - total_width(fixed)):
         lines += [*tabulated([*fixed, *chunk]), ""]
     return lines
 
@@ -235,6 +263,10 @@ def _mean(value: float) -> str:
 
 def _percent(accuracy: Interval | None) -> str:
     return "--" if accuracy is None else f"{100 * accuracy.estimate:.1f}%"
+
+
+def _range(accuracies: Sequence[float]) -> str:
+    return f"{100 * min(accuracies):.1f}..{100 * max(accuracies):.1f}" if accuracies else ""
 
 
 def _differences(rows: Sequence[CellSummary]) -> list[str]:

@@ -15,9 +15,9 @@ import pytest
 
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.gates import evaluate, parse_gate
-from pytest_vtc.report.json_report import SCHEMA, ReportError, comparable, sample_line, write
+from pytest_vtc.report.json_report import SCHEMA, ReportError, comparable, sample_line, to_document, write
 from pytest_vtc.results import Results, summarize
-from tests.run_of import HALF, QUARTER, STOCK, manifest, measured, run_of
+from tests.run_of import HALF, QUARTER, STOCK, manifest, measured, of_seed, run_of, seeded
 
 Written = tuple[dict[str, Any], list[dict[str, Any]]]
 
@@ -96,8 +96,10 @@ def test_every_field_of_the_schema_is_described_and_no_object_is_left_open(schem
         run_of({STOCK: [None] * 3, HALF: [None] * 3}, manifest=manifest("probes", scoring="none")),
         run_of({STOCK: [1.0], HALF: [0.0]}),
         run_of({STOCK: [1.0] * 30, HALF: [1.0] * 30}),
+        run_of({STOCK: [1.0] * 3, of_seed(0): [1.0, 0.0, 0.0], of_seed(1): [1.0] * 3}, manifest=seeded(0, 1, 2)),
+        run_of({STOCK: [1.0], of_seed(0): [], of_seed(1): []}, manifest=seeded(0, 1)),
     ],
-    ids=["everything", "interrupted", "not scored", "one sample", "identical"],
+    ids=["everything", "interrupted", "not scored", "one sample", "identical", "seeds", "seeds without figures"],
 )
 def test_what_is_written_is_as_documented(
     results: Results,
@@ -112,10 +114,27 @@ def test_what_is_written_is_as_documented(
         sample_validator.validate(line)
 
 
+def a_group(**changed: Any) -> dict[str, Any]:
+    summary = run_of({STOCK: [1.0], of_seed(0): [1.0], of_seed(1): [0.0]}, manifest=seeded(0, 1))
+    (group,) = to_document(summary, [], [])["seed_groups"]
+    return group | changed
+
+
+def test_a_group_of_seeds_is_documented_with_its_spread() -> None:
+    group = a_group()
+    assert (group["cells"], group["seeds"], group["missing_seeds"]) == (
+        ["tiny/probes/random@0.5", "tiny/probes/random(seed=1)@0.5"], [0, 1], [],
+    )  # fmt: skip
+    assert (group["by_seed"], group["lowest"], group["highest"]) == ([1.0, 0.0], 0.0, 1.0)
+    assert group["sd"] == pytest.approx(math.sqrt(0.5))
+    assert group["accuracy"]["estimate"] == 0.5
+    assert group["delta_pp"]["estimate"] == -50.0
+
+
 BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a field too many": lambda d: d.update(extra=1),
     "a field too few": lambda d: d.pop("budget"),
-    "another version": lambda d: d.update(schema_version=1),
+    "another version": lambda d: d.update(schema_version=2),
     "a count below nothing": lambda d: d["cells"][0].update(n_missing=-1),
     "an unknown outcome": lambda d: d["gates"]["verdicts"][0].update(outcome="passed"),
     "a ratio above one": lambda d: d["cells"][1].update(ratio=1.5),
@@ -125,6 +144,12 @@ BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a manifest without a seed": lambda d: d["manifest"].pop("seed"),
     "a model without its type": lambda d: d["manifest"]["models"]["tiny"].pop("dtype"),
     "a skipped cell without its reason": lambda d: d["skipped"][0].pop("reason"),
+    "a model that does not say what stands in": lambda d: d["manifest"]["models"]["tiny"].pop("substitutes"),
+    "a compressor that does not say whether it is repeated": lambda d: d["manifest"]["compressors"]["divprune"].pop(
+        "seed_group"
+    ),
+    "a group of one cell": lambda d: d["seed_groups"].append(a_group(cells=["tiny/probes/random@0.5"])),
+    "a group without its spread": lambda d: d["seed_groups"].append(a_group(sd="1.0")),
     "an unknown policy": lambda d: d["cells"][0].update(positions=["packed"]),
 }
 

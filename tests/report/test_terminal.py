@@ -16,7 +16,7 @@ from pytest_vtc.gates import Verdict, evaluate, parse_gate
 from pytest_vtc.report.columns import Column, broken, chunks, clipped, tabulated
 from pytest_vtc.report.terminal import render
 from pytest_vtc.results import Results, summarize
-from tests.run_of import HALF, QUARTER, STOCK, manifest, measured, run_of
+from tests.run_of import HALF, QUARTER, STOCK, manifest, measured, of_seed, run_of, seeded
 
 FILES = [Path("vtc-results/results.json"), Path("vtc-results/samples.jsonl")]
 
@@ -278,3 +278,82 @@ def test_the_renderer_takes_summaries_in_any_order_of_ratio() -> None:
     results = run_of({STOCK: [1.0], QUARTER: [1.0], HALF: [1.0]})
     turned = replace(results, cells=(STOCK, HALF, QUARTER))
     assert shown(turned) == shown(results)
+
+
+# Several seeds
+
+
+def with_seeds(**more: Any) -> Results:
+    right = {0: 120, 1: 100, 2: 110}
+    return run_of(
+        {
+            STOCK: [1.0] * 190 + [0.0] * 10,
+            HALF: [1.0] * 180 + [0.0] * 20,
+            **{of_seed(seed): [1.0] * n + [0.0] * (200 - n) for seed, n in right.items()},
+        },
+        manifest=seeded(*right),
+        **more,
+    )
+
+
+def test_the_seeds_of_one_compressor_are_one_row_with_their_lowest_and_highest() -> None:
+    lines = shown(with_seeds())
+    assert lines[2:7] == [
+        "Compressor        Ratio  Tokens  Accuracy       Seeds                vs Stock",
+        "----------------  -----  ------  --------  ----------  ----------------------",
+        "stock                 1      64     95.0%                                  --",
+        "divprune            0.5  64->32     90.0%               -5.0pp [ -8.0,  -2.0]",
+        "random (3 seeds)    0.5  64->32     55.0%  50.0..60.0  -40.0pp [-46.5, -33.5]",
+    ]
+    legend = "random (3 seeds): the mean of so many random draws; Seeds: the lowest and the"
+    assert lines[lines.index(legend) + 1] == "highest of them, in %"
+
+
+def test_categories_have_one_column_for_all_seeds() -> None:
+    lines = shown(with_seeds())
+    at = next(i for i, line in enumerate(lines) if line.startswith("Category"))
+    assert [line.split() for line in lines[at : at + 5]] == [
+        ["Category", "n", "stock", "divprune", "random"],
+        ["@0.5", "(3", "seeds)"],
+        ["@0.5"],
+        ["--------", "---", "-----", "--------", "---------"],
+        ["digit", "200", "95.0", "90.0", "55.0"],
+    ]
+
+
+def test_a_row_of_seeds_counts_the_cases_of_all() -> None:
+    whole = with_seeds()
+    lost = [
+        m
+        for m in whole.measurements
+        if m.cell.compressor is None or "random" not in m.cell.compressor or m.sample > "s001"
+    ]
+    assert row(shown(replace(whole, measurements=lost), width=120), "random (3 seeds)").split()[-1] == "6"
+
+
+def test_seeds_that_are_missing_are_told() -> None:
+    scores = {STOCK: [1.0] * 4, of_seed(0): [1.0] * 4, of_seed(2): [0.0] * 4}
+    assert "random (2 of 3 seeds)" in "\n".join(shown(run_of(scores, manifest=seeded(0, 1, 2)), width=100))
+
+
+def test_one_seed_alone_is_shown_under_its_own_name() -> None:
+    lines = shown(run_of({STOCK: [1.0] * 4, of_seed(1): [1.0] * 4}, manifest=seeded(0, 1, 2)))
+    assert row(lines, "random(seed=1)")
+    assert not any("Seeds" in line for line in lines)
+
+
+# Substitutes
+
+
+def test_what_compressors_do_instead_stands_below_the_table_once_for_each_sentence() -> None:
+    made = manifest()
+    made["models"]["tiny"]["substitutes"] = {
+        "divprune": {"cls": "what is received stands in for the class token"},
+        "fps": {"cls": "what is received stands in for the class token", "project": "merged later"},
+        "gone": {"cls": "of a compressor that is not in this table"},
+    }
+    scores = {STOCK: [1.0] * 2, HALF: [1.0] * 2, QUARTER: [1.0] * 2, Cell("tiny", "probes", "fps", 0.5): [1.0] * 2}
+    lines = shown(run_of(scores, manifest=made))
+    at = lines.index("divprune, fps on tiny: what is received stands in for the class token")
+    assert (lines[at - 1], lines[at + 1]) == ("", "fps on tiny: merged later")
+    assert "of a compressor that is not in this table" not in "\n".join(lines)

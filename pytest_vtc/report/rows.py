@@ -1,0 +1,91 @@
+"""The rows of the terminal's tables: one for each cell, one for all seeds of a compressor that draws at random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_vtc.cells import Cell
+from pytest_vtc.results import Budget, CellSummary
+from pytest_vtc.seed_groups import SeedGroup
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. cells: the cell, or those of a group; figures: of them together, counts being sums.
+
+    note: what stands behind the compressor's name, such as `(3 seeds)`. by_seed: accuracy with each seed.
+    """
+
+    compressor: str | None
+    note: str
+    ratio: float | None
+    cells: tuple[Cell, ...]
+    figures: CellSummary
+    by_seed: tuple[float, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.compressor or 'stock'} {self.note}".rstrip()
+
+    def mean(self, by_variant: Mapping[str, float | None]) -> float | None:
+        """Of a figure of each variant (None where there is none), the mean over those of this row."""
+        values = [value for cell in self.cells if (value := by_variant.get(cell.variant)) is not None]
+        return sum(values) / len(values) if values else None
+
+
+def rows_of(summaries: Sequence[CellSummary], groups: Sequence[SeedGroup]) -> list[Row]:
+    """The rows of one model and dataset: stock, then by falling ratio, so that what competes stands together.
+
+    A group stands where the first of its cells would.
+    """
+    by_cell = {cell: group for group in groups for cell in group.cells}
+    rows: list[Row] = []
+    seen: set[int] = set()
+    for summary in summaries:
+        cell = summary.cell
+        group = by_cell.get(cell)
+        if group is None:
+            rows.append(Row(cell.compressor, "", cell.ratio, (cell,), summary))
+        elif id(group) not in seen:
+            seen.add(id(group))
+            members = [other for other in summaries if other.cell in group.cells]
+            rows.append(
+                Row(group.compressor, group.note, group.ratio, group.cells, _together(group, members), group.by_seed)
+            )
+    return sorted(rows, key=lambda row: -2.0 if row.ratio is None else -row.ratio)
+
+
+def _together(group: SeedGroup, members: Sequence[CellSummary]) -> CellSummary:
+    return replace(
+        members[0],
+        n_expected=sum(member.n_expected for member in members),
+        n_measured=sum(member.n_measured for member in members),
+        n_errors=sum(member.n_errors for member in members),
+        n_empty=sum(member.n_empty for member in members),
+        n_unparsed=sum(member.n_unparsed for member in members),
+        n_truncated=sum(member.n_truncated for member in members),
+        n_beyond_window=sum(member.n_beyond_window for member in members),
+        n_scored=group.n_samples,
+        accuracy=group.accuracy,
+        delta_pp=group.delta_pp,
+        n_paired=group.n_paired,
+        budget=_budget(members),
+    )
+
+
+def _budget(members: Sequence[CellSummary]) -> Budget | None:
+    """Of all their samples together."""
+    found = [(member.n_measured, member.budget) for member in members if member.budget is not None]
+    if not found:
+        return None
+    n = sum(measured for measured, _ in found)
+    return Budget(
+        n_tokens=sum(measured * budget.n_tokens for measured, budget in found) / n,
+        asked=sum(measured * budget.asked for measured, budget in found) / n,
+        kept=sum(measured * budget.kept for measured, budget in found) / n,
+        kept_min=min(budget.kept_min for _, budget in found),
+        kept_max=max(budget.kept_max for _, budget in found),
+        n_below=sum(budget.n_below for _, budget in found),
+        n_above=sum(budget.n_above for _, budget in found),
+    )
