@@ -2,7 +2,8 @@
 
 1. Copy it into this folder under a new name (files whose names begin with _ are skipped), or keep it anywhere.
 2. Change `name`, `description`, `reference`, the class's name, and `compress`.
-3. Run it: `pytest benchmarks/ --vtc-compressors divprune my_compressor` or, kept elsewhere, `... ./my_compressor.py`.
+3. Check it: `pytest --vtc-conformance ./my_compressor.py` tries it on odd images and says what is wrong with it.
+4. Run it: `pytest benchmarks/ --vtc-compressors divprune my_compressor` or, kept elsewhere, `... ./my_compressor.py`.
 """
 
 from __future__ import annotations

@@ -188,11 +188,11 @@ def _refusal(compressor: Compressor, asked: str) -> Callable[[str], CompressionE
 
 def _raised(compressor: Compressor, error: Exception, given: str) -> CompressionError:
     return CompressionError(
-        f"compressor {compressor.spec} raised {type(error).__name__}: {error} ({_place(error)}; {given})"
+        f"compressor {compressor.spec} raised {type(error).__name__}: {error} ({place_of(error)}; {given})"
     )
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """file:line at which a compressor raised, or called what raised: the last frame that is not in torch or here."""
     frames = traceback.extract_tb(error.__traceback__)[1:]
     own = [frame for frame in frames if "torch" not in Path(frame.filename).parts] or list(frames)

@@ -16,10 +16,36 @@ from typing import Any, ClassVar, Literal, final
 
 from torch import Tensor
 
-from pytest_vtc.greedy_selection import cosine_distances as cosine_distances
+from pytest_vtc.array_calls import Array as Array
+from pytest_vtc.attention_merging import absorb_nearest as absorb_nearest
+from pytest_vtc.attention_merging import attention_of_class_token as attention_of_class_token
+from pytest_vtc.attention_merging import n_outliers as n_outliers
+from pytest_vtc.coverage_selection import best_covering as best_covering
+from pytest_vtc.encoder_reduction import EncoderReducer as EncoderReducer
+from pytest_vtc.encoder_reduction import EncoderStep as EncoderStep
+from pytest_vtc.encoder_reduction import Reduction as Reduction
+from pytest_vtc.greedy_selection import GreedyRule as GreedyRule
+from pytest_vtc.greedy_selection import choose_greedily as choose_greedily
+from pytest_vtc.greedy_selection import conditionally_diverse as conditionally_diverse
 from pytest_vtc.greedy_selection import farthest_first as farthest_first
-from pytest_vtc.greedy_selection import nearest_neighbour_distances as nearest_neighbour_distances
-from pytest_vtc.greedy_selection import norms as norms
+from pytest_vtc.scored_selection import best as best
+from pytest_vtc.scored_selection import cosines as cosines
+from pytest_vtc.scored_selection import distinct as distinct
+from pytest_vtc.scored_selection import rank_in_group as rank_in_group
+from pytest_vtc.token_merging import Merge as Merge
+from pytest_vtc.token_merging import all_but as all_but
+from pytest_vtc.token_merging import bipartite_matching as bipartite_matching
+from pytest_vtc.token_merging import linear as linear
+from pytest_vtc.token_merging import matching_rounds as matching_rounds
+from pytest_vtc.token_merging import membership as membership
+from pytest_vtc.token_merging import merge_weighted as merge_weighted
+from pytest_vtc.token_merging import most_similar as most_similar
+from pytest_vtc.token_merging import unit_rows as unit_rows
+from pytest_vtc.token_similarity import cosine_distances as cosine_distances
+from pytest_vtc.token_similarity import cosine_similarities as cosine_similarities
+from pytest_vtc.token_similarity import each_image as each_image
+from pytest_vtc.token_similarity import nearest_neighbour_distances as nearest_neighbour_distances
+from pytest_vtc.token_similarity import norms as norms
 
 Stage = Literal["encoder", "pre_llm", "llm"]
 
@@ -76,7 +102,9 @@ class EncoderAttention:
 
 @dataclass(frozen=True, eq=False)
 class ClassToken:
-    """The class tokens of an image that the encoder has seen as T tiles, one of each.
+    """The class tokens of an image, or of one tile of it, that the encoder has seen as T crops, one of each.
+
+    LLaVA-NeXT's finer grid, one tile to compressors, is several crops to the encoder.
 
     hidden: [T, C] float32, what the projector would be given of them, had the model not left them out.
     queries, keys: by encoder layer, [H, T, d] float32.
@@ -151,14 +179,16 @@ class Compressor(ABC):
                 `attention` and `keys`, mappings from each of `encoder_layers` to EncoderAttention, and to [H, N, d]
                 float32, the keys of its heads before any rotation; with either, `layers`, what `encoder_layers` gave;
                 `class_token` (ClassToken); `project` (callable: rows like those of `hidden`, [M, C] -> [M, D] float32,
-                through the projector); `inside` (callable: encodes the image afresh and lets rows be merged or dropped
-                between the layers of the encoder, see pytest_vtc.models.inside); `joint` (callable: name of a CLIP
-                checkpoint -> image_embeds [N, E] and text_embeds [S, E] of the tokens and of the S segments of the
-                question in CLIP's joint space);
+                through the projector); `inside` (callable: an EncoderReducer -> Kept, the image encoded afresh, with
+                the rows that the reducer leaves of it between the layers of the encoder, in its order: features [M, D]
+                float32, each at the position of the token it comes from, the class row left out);
+                `joint` (callable: name of a CLIP checkpoint -> image_embeds [N, E] and text_embeds [S, E] of the tokens
+                and of the S segments of the question in CLIP's joint space);
                 `text` [T, D] embeddings of the question; `image` (PIL, RGB); `encode` (callable: (rows, columns) ->
                 Kept without positions, features [rows * columns, D] float32: the image resized so that it yields that
                 grid of tokens, and encoded afresh).
-                Tensors are copies, which may be written into, on the device of `features`.
+                Tensors lie on the device of `features`. They are copies, as are the features, so that no slip harms
+                another compressor; leave them as they are all the same.
 
         Returns:
             A long tensor [n_target] of distinct indices into `features` (selection; any order, the engine sorts it),

@@ -152,9 +152,12 @@ def source_hash(compressor: Any) -> str:
     """Hash of the files a compressor is made of: changes when the algorithm may have changed.
 
     These are the files of its class and of the classes it derives from, what these files have imported from files
-    beside them, and the two of ours that take part in every algorithm.
+    beside them, and those of ours that any algorithm may have a part of: `pytest_vtc.compression` and what it hands on.
     """
-    files = {Path(__file__).with_name(name).resolve() for name in ("compression.py", "greedy_selection.py")}
+    handed_on = vars(sys.modules["pytest_vtc.compression"]).values()
+    modules = {getattr(value, "__module__", None) or "" for value in handed_on}
+    ours = (_file(sys.modules[name]) for name in modules if name.startswith("pytest_vtc."))
+    files = {file for file in ours if file is not None}
     for cls in type(compressor).__mro__:
         module = sys.modules[cls.__module__]
         if cls.__module__ in ("abc", "builtins", "pytest_vtc.compression") or not (source := _file(module)):

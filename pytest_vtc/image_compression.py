@@ -17,15 +17,18 @@ from pytest_vtc.compressed import Compressed, run_compressor, run_selection
 from pytest_vtc.compression import (
     CONTEXT_NAMES,
     SUBSTITUTED_NAMES,
+    ClassToken,
     CompressionError,
     Compressor,
     EncoderAttention,
+    EncoderReducer,
     Kept,
     Ranking,
     Selection,
 )
 from pytest_vtc.datasets.base import DatasetError, ImageSource
 from pytest_vtc.models.backend import Backend, PromptError
+from pytest_vtc.models.class_tokens import joined
 from pytest_vtc.models.probe import ProbeError
 from pytest_vtc.models.sequences import Tile, VisionTokens
 from pytest_vtc.models.vision_side import Wants
@@ -72,6 +75,11 @@ class _Part:
     @property
     def features(self) -> Tensor:
         return self.of(self.encoded.tokens.features)
+
+    @property
+    def class_token(self) -> ClassToken:
+        of_tiles = self.encoded.tokens.class_tokens
+        return joined(of_tiles) if self.tile is None else of_tiles[self.tile]
 
 
 class ImageCompression:
@@ -174,6 +182,10 @@ class ImageCompression:
             "encode": lambda: self._encoder(encoded.image),
             "attention": lambda: {layer: _attention(part, of) for layer, of in tokens.attention.items()},
             "keys": lambda: {layer: part.of(keys, dim=1) for layer, keys in tokens.keys.items()},
+            "class_token": lambda: part.class_token,
+            "project": lambda: self._backend.project,
+            "inside": lambda: self._within(encoded.image),
+            "joint": lambda: self._joint(part),
         }
         used = uses(part.compressor, self._backend)
         if used & OF_LAYERS:
@@ -189,10 +201,18 @@ class ImageCompression:
         assert image is not None
         return lambda rows, columns: self._backend.encode_resized(image, rows, columns)
 
+    def _within(self, image: Image.Image | None) -> Callable[[EncoderReducer], Kept]:
+        assert image is not None
+        return lambda reducer: self._backend.encode_inside(image, reducer)
+
+    def _joint(self, part: _Part) -> Callable[[str], tuple[Tensor, Tensor]]:
+        hidden = _there(part.of, part.encoded.tokens.hidden)
+        return lambda checkpoint: self._backend.joint(checkpoint, hidden, part.prompt)
+
 
 def _check(compressor: Compressor, backend: Backend) -> None:
     """Raise if the loaded model cannot give a compressor what it needs, down to the layers it names."""
-    check_supported(compressor, type(backend))
+    check_supported(compressor, backend)
     if uses(compressor, backend) & OF_LAYERS:
         try:
             backend.check_layers(compressor.encoder_layers(backend.tower))
@@ -214,6 +234,8 @@ def _own(value: Any, device: torch.device) -> Any:
         return value.to(device, copy=True)
     if isinstance(value, EncoderAttention):
         return EncoderAttention(_own(value.received, device), _own(value.cls, device))
+    if isinstance(value, ClassToken):
+        return ClassToken(*(_own(part, device) for part in (value.hidden, value.queries, value.keys)))
     if isinstance(value, dict):
         return {name: _own(of_name, device) for name, of_name in cast(dict[Any, Any], value).items()}
     return value
@@ -294,16 +316,18 @@ def wants(compressors: Iterable[Compressor], backend: Backend) -> Wants:
 
     The others fail their own cases: looked for here, what is not there would fail every case on the image.
     """
-    layers: dict[str, set[int]] = {"attention": set(), "keys": set()}
-    hidden = False
+    layers: dict[str, set[int]] = {name: set() for name in OF_LAYERS}
+    hidden = class_token = False
     for compressor in compressors:
         if isinstance(or_failed(lambda compressor=compressor: _check(compressor, backend), "its needs"), CaseFailed):
             continue
         used = uses(compressor, backend)
-        hidden = hidden or "hidden" in used
+        hidden = hidden or bool(used & {"hidden", "joint"})
+        class_token = class_token or "class_token" in used
         for name in layers.keys() & used:
             layers[name] |= {*compressor.encoder_layers(backend.tower)}
-    return Wants(hidden, frozenset(layers["attention"]), frozenset(layers["keys"]))
+    of_class = frozenset(layers["class_token"]) if class_token else None
+    return Wants(hidden, frozenset(layers["attention"]), frozenset(layers["keys"]), of_class)
 
 
 def uses(compressor: Compressor, backend: Backend) -> frozenset[str]:
@@ -328,12 +352,12 @@ def substitutes_for(compressor: Compressor, lacking: Mapping[str, str]) -> dict[
 
 
 def unsupported(compressor: Compressor, lacks: Mapping[str, str]) -> str | None:
-    """Why a family cannot give a compressor what it needs; None if it can. lacks: `Backend.lacked_by_all()`."""
+    """Why a family cannot give a compressor what it needs; None if it can. lacks: by part."""
     return "; ".join(dict.fromkeys(lacks[name] for name in sorted(compressor.needs & lacks.keys()))) or None
 
 
-def check_supported(compressor: Compressor, family: type[Backend] | None = None) -> None:
-    """Raise CompressionError if a compressor cannot be run, or cannot by this family, given what it declares."""
+def check_supported(compressor: Compressor, model: Backend | type[Backend] | None = None) -> None:
+    """Raise CompressionError if a compressor cannot be run, or cannot by this model or family, by what it declares."""
     if compressor.stage == "llm":
         raise CompressionError(f"{compressor.spec} acts at stage 'llm'; only 'encoder' and 'pre_llm' can be run")
     if unknown := compressor.needs - CONTEXT_NAMES:
@@ -342,7 +366,10 @@ def check_supported(compressor: Compressor, family: type[Backend] | None = None)
         raise CompressionError(
             f"{compressor.spec} has substitutes for {sorted(unknown)}; there is {sorted(SUBSTITUTED_NAMES)}"
         )
-    if family is not None and (reason := unsupported(compressor, family.lacked_by_all())) is not None:
+    if model is None:
+        return
+    lacks = model.lacked_by_all() if isinstance(model, type) else model.lacking
+    if (reason := unsupported(compressor, lacks)) is not None:
         raise CompressionError(f"{compressor.spec} cannot be run on this model: {reason}")
 
 

@@ -14,7 +14,9 @@ import pytest
 
 from pytest_vtc.options import OPTIONS
 
+_CONFORMANCE = "--vtc-conformance"
 _LISTS = {flag for option in OPTIONS if option.is_list and option.name != "gate" for flag in option.flags}
+_LISTS.add(_CONFORMANCE)
 _NAMES_ONLY = {flag for option in OPTIONS if option.name == "random-weights" for flag in option.flags}
 """Lists of names of which none can be a file: one that exists is a test path."""
 
@@ -44,6 +46,8 @@ def fold_lists(args: Sequence[str]) -> list[str]:
 def _belongs(flag: str, value: str, first: bool) -> bool:
     if "::" in value:
         return False
+    if flag == _CONFORMANCE:
+        return True  # no test path goes with it; one that is given all the same is named in the message about it
     if flag == "--vtc-ratios":
         # The first value is a ratio even if it is no number: the message about it should say so.
         return (first and not Path(value).exists()) or all(_is_number(part) for part in value.split(",") if part)

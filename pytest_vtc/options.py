@@ -177,6 +177,13 @@ def add_options(parser: pytest.Parser) -> None:
         "gen_config and any option above; the command line wins over it, it wins over the ini file",
     )  # fmt: skip
     parser.addini("vtc_config", "default of --vtc-config", "string", default=None)
+    group.addoption(
+        # On the command line alone, as it replaces the tests of the suite.
+        "--vtc-conformance", dest="vtc_conformance", metavar="SPEC", default=None, action="append",
+        help="instead of any test files, check that compressor(s) keep to their contract, on made-up images and "
+        "without a model: ./file.py, ./file.py:Name(parameter=value), a name, or all; each property is a test, with "
+        "-k, -n, --lf and so on as usual",
+    )  # fmt: skip
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -215,6 +222,11 @@ def read_settings(config: pytest.Config) -> Settings:
         trust_remote_code=bool(config.getoption("vtc_trust_remote_code")),
         random_seeds=_optional_integer("random-seeds", values["random-seeds"]) or DEFAULT_RANDOM_SEEDS,
     )
+
+
+def conformance_specs(config: pytest.Config) -> tuple[str, ...]:
+    """What --vtc-conformance was given; empty without it."""
+    return _strings(config.getoption("vtc_conformance"))
 
 
 def _choose_models(given: dict[str, tuple[Any, ...]], values: dict[str, Any]) -> None:

@@ -83,7 +83,7 @@ class Pipeline:
         """
         chosen = choose(compressor, ratio)
         if chosen is not None:
-            check_supported(chosen, type(self.backend))
+            check_supported(chosen, self.backend)
         source: ImageSource = _Loaded(image) if isinstance(image, Image.Image) else ImageFile(Path(image))
         job = Job(Sample(id="image", images=(source,), prompt=prompt), chosen, ratio)
         (result,) = self.engine.run([job], max_new_tokens)

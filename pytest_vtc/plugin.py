@@ -62,6 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(recorder, "vtc-recorder")
         if config.getoption("dist", "no") != "no":
             config.pluginmanager.register(Controller(config, recorder), "vtc-controller")
+    if specs := options.conformance_specs(config):
+        from pytest_vtc.conformance.session import ConformanceSession
+
+        config.pluginmanager.register(ConformanceSession(specs), "vtc-conformance")
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -62,3 +62,79 @@ def fps(features: Tensor, n_target: int) -> list[int]:
 def random(features: Tensor, n_target: int, generator: torch.Generator) -> list[int]:
     seed = generator.initial_seed()
     return torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))[:n_target].tolist()
+
+
+def cosines(features: Tensor) -> Tensor:
+    """[N, N] from `features` [N, D]."""
+    unit = functional.normalize(features.float(), dim=1)
+    return unit @ unit.T
+
+
+def conditionally_diverse(similarities: Tensor, relevance: Tensor, n_target: int) -> list[int]:
+    """Indices in the order of choice, from `similarities` [N, N] and `relevance` [N].
+
+    What is left of a token when what it shares with those chosen is taken out, by the whole matrix of what is left.
+    """
+    left, weights = similarities.double(), relevance.double().square()
+    order: list[int] = []
+    while len(order) < n_target:
+        scores = [float(left[i, i].clamp(min=1e-5) * weights[i]) for i in range(len(left))]
+        order.append(max((i for i in range(len(left)) if i not in order), key=lambda i: (scores[i], -i)))
+        pivot = left[order[-1], order[-1]]
+        if pivot > 1e-5:
+            left = left - torch.outer(left[:, order[-1]], left[order[-1]]) / pivot
+    return order
+
+
+def scaled(relevance: Tensor) -> Tensor:
+    return (relevance - relevance.min() + 1e-6) / (relevance.max() - relevance.min()).clamp(min=1e-6)
+
+
+def cdpruner(
+    features: Tensor,
+    n_target: int,
+    text: Tensor,
+    image_embeds: Tensor | None = None,
+    text_embeds: Tensor | None = None,
+) -> list[int]:
+    """The embeddings are those of CLIP's joint space, for models that have it."""
+    if image_embeds is None or text_embeds is None:
+        relevance = functional.cosine_similarity(features[:, None], text[None], dim=2).amax(dim=1)
+    else:
+        relevance = -functional.cosine_similarity(image_embeds[:, None], text_embeds[None], dim=2).mean(dim=1)
+    return conditionally_diverse(cosines(features), scaled(relevance), n_target)
+
+
+def best_covering(similarities: Tensor, weights: Tensor, n_target: int, combination: str = "multi") -> list[int]:
+    """Indices in the order of choice, from `similarities` [N, N] and `weights` [N]."""
+    covered = torch.zeros(len(similarities))
+    order: list[int] = []
+    while len(order) < n_target:
+        left = [i for i in range(len(similarities)) if i not in order]
+        gains = [(row - covered).clamp(min=0.0)[None].sum(dim=1)[0] for row in similarities]
+        scores = [float(gains[i] * weights[i] if combination == "multi" else gains[i] + weights[i]) for i in left]
+        order.append(left[first_largest(scores)])
+        covered = torch.maximum(covered, similarities[order[-1]])
+    return order
+
+
+def scope(hidden: Tensor, saliency: Tensor, n_target: int, alpha: float = 1.0, mode: str = "multi") -> list[int]:
+    """`hidden` [N, C], `saliency` [H, N]."""
+    return best_covering(cosines(hidden), saliency.sum(dim=0).pow(alpha), n_target, mode)
+
+
+def g_prune(
+    features: Tensor, n_target: int, similarity: float = 0.5, temperature: float = 0.03, iterations: int = 5
+) -> list[int]:
+    likeness, everyone = cosines(features).double(), range(len(features))
+    information = [float(length) for length in torch.linalg.vector_norm(features.double(), dim=1)]
+    edges = [[j for j in everyone if i == j or likeness[i, j] >= max(similarity, 1e-6)] for i in everyone]
+    for _ in range(iterations):
+        arrived = [0.0] * len(features)
+        for i in everyone:
+            flow = (likeness[i, edges[i]] / temperature).softmax(dim=0)
+            for j, share in zip(edges[i], flow.tolist(), strict=True):
+                arrived[j] += share * information[i]
+        information = arrived
+    scores = [amount / len(own) for amount, own in zip(information, edges, strict=True)]
+    return sorted(everyone, key=lambda i: (-scores[i], i))[:n_target]

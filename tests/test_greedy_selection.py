@@ -8,58 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_vtc.greedy_selection import cosine_distances, farthest_first, nearest_neighbour_distances, norms
+from pytest_vtc.array_calls import NumpyCalls, TorchCalls
+from pytest_vtc.greedy_selection import (
+    ConditionalDiversity,
+    FarthestFirst,
+    WeighedFarthestFirst,
+    choose_greedily,
+    conditionally_diverse,
+    farthest_first,
+)
+from pytest_vtc.token_similarity import cosine_distances, cosine_similarities
 from tests import plain_selection
 
 
 def random_rows(n: int, width: int, seed: int) -> Tensor:
     return torch.randn(n, width, generator=torch.Generator().manual_seed(seed))
-
-
-def test_distance_is_one_minus_cosine() -> None:
-    distances = cosine_distances(torch.tensor([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0], [1.0, 1.0]]))
-    half = 1 - 0.5**0.5
-    expected = [[0, 1, 2, half], [1, 0, 1, half], [2, 1, 0, 2 - half], [half, half, 2 - half, 0]]
-    torch.testing.assert_close(distances, torch.tensor(expected))
-
-
-def test_a_zero_row_is_at_distance_one_from_every_row() -> None:
-    distances = cosine_distances(torch.tensor([[0.0, 0.0], [5.0, 1.0], [0.0, 0.0]]))
-    assert distances[0].tolist() == [1.0, 1.0, 1.0]
-
-
-@settings(deadline=None)
-@given(width=st.integers(1, 64), seed=st.integers(0, 10**6))
-def test_no_rounding_makes_a_distance_negative(width: int, seed: int) -> None:
-    assert cosine_distances(random_rows(4, width, seed).repeat(4, 1)).min() >= 0
-
-
-def test_half_precision_rows_are_compared_in_float32() -> None:
-    assert cosine_distances(random_rows(4, 8, 0).half()).dtype == torch.float32
-
-
-@settings(deadline=None)
-@given(n_images=st.integers(1, 5), n=st.integers(1, 20), width=st.integers(1, 40), seed=st.integers(0, 10**6))
-def test_distances_and_norms_of_an_image_do_not_depend_on_the_batch(
-    n_images: int, n: int, width: int, seed: int
-) -> None:
-    batch = random_rows(n_images * n, width, seed).reshape(n_images, n, width)
-    each = [image.clone() for image in batch]
-    assert torch.equal(cosine_distances(batch), torch.stack([cosine_distances(image) for image in each]))
-    assert torch.equal(norms(batch), torch.cat([norms(image[None]) for image in each]))
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1e30])
-def test_norms_whose_squares_leave_float32_are_measured(scale: float) -> None:
-    rows = torch.tensor([[[3.0, 4.0], [0.0, 0.0]]]) * scale
-    torch.testing.assert_close(norms(rows), torch.tensor([[5.0, 0.0]], dtype=torch.float64) * scale, rtol=1e-6, atol=0)
-
-
-def test_the_nearest_neighbour_of_a_row_is_another_row() -> None:
-    distances = torch.tensor(
-        [[[0.0, 0.25, 0.75], [0.25, 0.0, 0.5], [0.75, 0.5, 0.0]], [[0.0, 1, 1], [1, 0, 2], [1, 2, 0]]]
-    )
-    assert nearest_neighbour_distances(distances).tolist() == [[0.25, 0.25, 0.5], [1.0, 1.0, 1.0]]
 
 
 @settings(deadline=None, max_examples=60)
@@ -112,3 +75,57 @@ def test_distances_and_importance_are_left_unchanged(alpha: float | None) -> Non
     farthest_first(distances, torch.tensor([[4]]), 7, None if alpha is None else importance, alpha or 0.0)
     assert torch.equal(distances, before[0])
     assert torch.equal(importance, before[1])
+
+
+@st.composite
+def images_of_any_rank(draw: st.DrawFn) -> Tensor:
+    """[B, N, D]: rows that repeat, that are zero, that nearly repeat, more of them than dimensions."""
+    n_images, n, width = draw(st.integers(1, 3)), draw(st.integers(1, 40)), draw(st.integers(1, 12))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 10**6)))
+    rows = torch.randn(n_images, n, width, generator=generator)
+    rows[:, torch.randint(0, n, (n // 2,), generator=generator)] *= draw(st.sampled_from([0.0, 1.0, -2.0]))
+    near = draw(st.sampled_from([0.0, 1e-7, 1e-4, 1e-2, 1.0]))
+    return rows[:, :1] + near * rows if draw(st.booleans()) else rows
+
+
+@settings(deadline=None)
+@given(rows=images_of_any_rank(), power=st.sampled_from([0.0, 1.0, 40.0]), data=st.data())
+def test_conditional_diversity_goes_on_beyond_the_rank(rows: Tensor, power: float, data: st.DataObject) -> None:
+    n_target = data.draw(st.integers(1, rows.shape[1]))
+    relevance = torch.rand(rows.shape[:2], generator=torch.Generator().manual_seed(n_target)) ** power
+    order = conditionally_diverse(cosine_similarities(rows), relevance, n_target)
+    assert all(len(set(chosen)) == n_target for chosen in order.tolist())
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 20))
+def test_conditional_diversity_is_what_the_definition_says(seed: int, n: int) -> None:
+    rows = random_rows(n, 24, seed)
+    relevance = torch.rand(n, generator=torch.Generator().manual_seed(seed))
+    plain = plain_selection.conditionally_diverse(cosine_similarities(rows), relevance, n)
+    assert conditionally_diverse(cosine_similarities(rows[None]), relevance[None], n).tolist() == [plain]
+
+
+def test_of_equal_tokens_the_most_relevant_come_first() -> None:
+    relevance = torch.tensor([[0.2, 1.0, 0.4, 0.0]])
+    assert conditionally_diverse(torch.ones(1, 4, 4), relevance, 4).tolist() == [[1, 2, 0, 3]]
+
+
+def test_tokens_of_no_relevance_are_taken_in_their_order() -> None:
+    assert conditionally_diverse(torch.eye(4)[None], torch.zeros(1, 4), 4).tolist() == [[0, 1, 2, 3]]
+
+
+@settings(deadline=None)
+@given(rows=images_of_any_rank())
+def test_numpy_and_torch_choose_the_same(rows: Tensor) -> None:
+    n_images, n, _ = rows.shape
+    similarities, distances, seeds = cosine_similarities(rows), cosine_distances(rows), torch.zeros(n_images, 1).long()
+    importance = torch.rand(n_images, n, generator=torch.Generator().manual_seed(n))
+
+    def orders(calls: NumpyCalls | TorchCalls) -> list[list[list[int]]]:
+        weighed = [WeighedFarthestFirst(distances, importance, alpha, calls) for alpha in (0.0, 0.3, 1.0)]
+        by_distance = [choose_greedily(rule, n, seeds) for rule in (FarthestFirst(distances, calls), *weighed)]
+        diverse = choose_greedily(ConditionalDiversity(similarities, importance, n, calls), n)
+        return [order.tolist() for order in (*by_distance, diverse)]
+
+    assert orders(NumpyCalls()) == orders(TorchCalls())

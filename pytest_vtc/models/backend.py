@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from pytest_vtc.cells import Positions
 from pytest_vtc.compressed import Compressed
+from pytest_vtc.models.clip_text import JointSpaces
 from pytest_vtc.models.decoding import (
     Batch,
     GreedyLoop,
@@ -66,6 +67,7 @@ class Backend(VisionSide, TextSide):
             self.overridden["eos_token_id"] = stops
             model.generation_config.eos_token_id = [*self.stop_ids]
         self._exact_together = {}
+        self._joint_spaces = JointSpaces(self.device)
 
     @classmethod
     def refuse(cls, config: Any) -> str | None:  # noqa: ARG003

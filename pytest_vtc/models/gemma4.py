@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pytest_vtc.models.gemma4_base import Gemma4Base
 from pytest_vtc.models.probe import Encoder
 
@@ -13,6 +15,7 @@ class Gemma4Backend(Gemma4Base):
     casts_pixels = True
     encoder = Encoder("vision_tower", "encoder.layers", "self_attn")
     projector = "embed_vision"
+    offers: ClassVar[frozenset[str]] = frozenset({"project"})
 
     @property
     def _pooling(self) -> int:

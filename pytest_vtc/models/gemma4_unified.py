@@ -15,7 +15,10 @@ class Gemma4UnifiedBackend(Gemma4Base):
 
     model_type = "gemma4_unified"
     projector = "embed_vision.multimodal_embedder"
-    lacks: ClassVar[Mapping[str, str]] = {"attention": _NO_ENCODER, "keys": _NO_ENCODER}
+    offers: ClassVar[frozenset[str]] = frozenset({"project"})
+    lacks: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("attention", "keys", "class_token", "inside", "joint"), _NO_ENCODER
+    )
 
     @property
     def _pooling(self) -> int:

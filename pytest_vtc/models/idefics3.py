@@ -29,6 +29,7 @@ class Idefics3Backend(Backend):
     pixel_keys = ("pixel_values", "pixel_attention_mask")
     encoder = Encoder("vision_model", "encoder.layers", "self_attn")
     projector = "connector.modality_projection"
+    offers: ClassVar[frozenset[str]] = frozenset({"project"})
     closing = (_AROUND,)
     stops = (_END,)
     lacks: ClassVar[Mapping[str, str]] = {

@@ -21,6 +21,7 @@ class InternVLBackend(Backend):
 
     model_type = "internvl"
     packs_tensor = True
+    offers: ClassVar[frozenset[str]] = frozenset({"project"})
     encoder = Encoder("vision_tower", "encoder.layer", "attention", has_cls=True)
     closing = ("</img>",)
     lacks: ClassVar[Mapping[str, str]] = {

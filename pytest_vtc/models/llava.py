@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from PIL import Image
+
+from pytest_vtc.compression import EncoderReducer, Kept
 from pytest_vtc.models.backend import Backend
-from pytest_vtc.models.probe import Encoder
+from pytest_vtc.models.inside import as_kept, device_of, run_layers
+from pytest_vtc.models.probe import Encoder, encoder_layers
 from pytest_vtc.models.sequences import Tile
+from pytest_vtc.models.vision_side import NOT_CLIP
 
 _HAS_CLS = {"clip_vision_model": True, "siglip_vision_model": False}
 """The towers that can be run, and whether their first row is a class token."""
+
+_SEVERAL_LAYERS = "its projector is given several layers of its vision encoder side by side"
 
 
 class LlavaBackend(Backend):
@@ -22,6 +29,7 @@ class LlavaBackend(Backend):
     lacks: ClassVar[Mapping[str, str]] = {
         "encode": "its vision tower takes images of one size only, so that a smaller image has as many tokens"
     }
+    offers: ClassVar[frozenset[str]] = frozenset({"class_token", "project", "inside", "joint"})
     turn_marks = ("USER:",)
 
     @classmethod
@@ -48,6 +56,33 @@ class LlavaBackend(Backend):
     def encoder_of(cls, config: Any) -> Encoder | None:
         assert cls.encoder is not None
         return replace(cls.encoder, has_cls=_HAS_CLS[config.vision_config.model_type])
+
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        lacking = dict(super().lacking)
+        if not isinstance(self.model.config.vision_feature_layer, int):
+            for name in ("class_token", "inside", "joint"):
+                lacking.setdefault(name, _SEVERAL_LAYERS)
+        if not self.tower.has_cls:
+            lacking["joint"] = NOT_CLIP
+        return lacking
+
+    def _features_layer(self) -> int:
+        assert self._encoder() is not None
+        return int(self.model.config.vision_feature_layer) % (self.tower.n_layers + 1)
+
+    def _encode_inside(self, image: Image.Image, reducer: EncoderReducer) -> Kept:
+        encoder = self._encoder()
+        assert encoder is not None
+        tower = self.model.model.get_submodule(encoder.tower)
+        rows = tower.embeddings(self._pixels(self.process(image))["pixel_values"])
+        if hasattr(tower, "pre_layrnorm"):  # CLIP's, spelt so
+            rows = tower.pre_layrnorm(rows)
+        layers = [*encoder_layers(self.model, encoder)][: self._features_layer()]
+        state = run_layers(layers, rows[0], reducer, (self._side, self._side), encoder.has_cls)
+        tokens = state.rows[int(encoder.has_cls) :]
+        projector = self.model.model.get_submodule(self.projector)
+        return as_kept(state, projector(tokens[None].to(device_of(projector, tokens.device)))[0])
 
     def _tiles(self, processed: Any) -> tuple[Tile, ...]:  # noqa: ARG002
         return (Tile(self._side, self._side),)

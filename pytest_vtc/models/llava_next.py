@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +20,7 @@ class LlavaNextBackend(LlavaBackend):
     lacks: ClassVar[Mapping[str, str]] = {
         "encode": "its vision tower takes tiles of one size only, and always one tile with the whole image"
     }
+    offers: ClassVar[frozenset[str]] = frozenset({"class_token", "project", "joint"})
     turn_marks = ("USER:", "[INST]")
 
     def _tiles(self, processed: Any) -> tuple[Tile, ...]:
@@ -30,6 +31,11 @@ class LlavaNextBackend(LlavaBackend):
         # Of an image a hundred times as wide as it is high, all of the grid is padding and cut off; of one so much
         # higher than wide, the newlines alone are left.
         return (whole, fine) if fine.n_rows else (whole,)
+
+    def _tile_of_input(self, pixels: Any) -> Sequence[int]:
+        # The finer grid is all the encoder's inputs after the first, unless none of it is left.
+        beside = 1 if len(self._tiles(pixels)) > 1 else -1
+        return (0, *[beside] * (self._n_tiles(pixels) - 1))
 
     def _token_of_row(self, pixels: Any) -> Tensor:
         n_whole = self._side**2

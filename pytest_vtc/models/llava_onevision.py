@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from PIL import Image
 
@@ -19,6 +19,11 @@ class LlavaOnevisionBackend(LlavaNextBackend):
 
     model_type = "llava_onevision"
     pixel_keys = ("pixel_values", "image_sizes", "batch_num_images")
+    offers: ClassVar[frozenset[str]] = frozenset()
+    lacks: ClassVar[Mapping[str, str]] = {
+        **LlavaNextBackend.lacks,
+        "project": "what is projected of a large image is scaled down afterwards, so that tokens are not single rows",
+    }
     turn_marks = ()
     counts_images = True
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import warnings
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from pytest_vtc.models.attention import Attention, attention_by_part, check_attention
 from pytest_vtc.models.backend import Backend
@@ -39,6 +35,7 @@ from pytest_vtc.models.precision import (
     resolve_dtype,
     try_quantization,
 )
+from pytest_vtc.models.quiet_loading import quiet
 from pytest_vtc.models.random_weights import random_weights
 from pytest_vtc.models.stand_ins import stand_in_processor, stand_in_tokenizer
 
@@ -191,7 +188,7 @@ def _gb(n_bytes: int) -> str:
 
 
 def _load_weights(location: ModelLocation, options: dict[str, Any]) -> Any:
-    with _quiet():
+    with quiet():
         model, found = read_part(
             AutoModelForImageTextToText.from_pretrained,
             location,
@@ -215,23 +212,3 @@ def _load_weights(location: ModelLocation, options: dict[str, Any]) -> Any:
             f"is, are not in its weights, such as {missing[0]}; the checkpoint is incomplete or of another class"
         )
     return model
-
-
-@contextmanager
-def _quiet() -> Generator[None, None, None]:
-    """Without the table of missing and surplus tensors, which we judge ourselves; the bar only where it can be seen."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    bar = transformers_logging.is_progress_bar_enabled()
-    logger.addFilter(_is_no_report)
-    if not sys.stderr.isatty():
-        transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logger.removeFilter(_is_no_report)
-        if bar:
-            transformers_logging.enable_progress_bar()
-
-
-def _is_no_report(record: logging.LogRecord) -> bool:
-    return not any(known in record.getMessage() for known in ("LOAD REPORT", "checkpoint seem corrupted"))

@@ -1,4 +1,5 @@
-"""What single attention layers of a vision encoder did: attention received, attention of the class row, and keys.
+"""What single attention layers of a vision encoder did: attention received, attention of the class row, keys, and the
+query and key of the class row itself.
 
 Only the watched layers compute anything extra, and no layer computes its output any other way than without the probe:
 a watched layer is led, by a configuration of its own, to an attention function that reads queries and keys and then
@@ -59,8 +60,8 @@ class Probe:
     the layer was not watched for that or has not run.
     """
 
-    def __init__(self, attention: dict[int, _Layer], keys: dict[int, _Layer]) -> None:
-        self._attention, self._keys = attention, keys
+    def __init__(self, attention: dict[int, _Layer], keys: dict[int, _Layer], class_rows: dict[int, _Layer]) -> None:
+        self._attention, self._keys, self._class_rows = attention, keys, class_rows
 
     def attention(self, layer: int) -> EncoderAttention:
         """[H, R] each, float32, on the layer's device.
@@ -89,6 +90,11 @@ class Probe:
             rows = torch.cat([image[1:] for image in rows.split(images)])
         return rows.transpose(0, 1)
 
+    def class_rows(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Query and key of the class row of each image or tile, in order: [H, T, d] float32 each, as they attended."""
+        seen = self._seen(self._class_rows, "class rows", layer)
+        return torch.stack(seen.class_queries, dim=1), torch.stack(seen.class_keys, dim=1)
+
     def counts(self, layer: int) -> tuple[int, ...]:
         """Rows of each image (tile; window where the layer has windows), in order; their sum is R."""
         return tuple(self._seen(self._attention | self._keys, "attention or keys", layer).counts)
@@ -108,23 +114,32 @@ class Probe:
 
 @contextmanager
 def watch(
-    model: Any, encoder: Encoder | None, attention: Collection[int] = (), keys: Collection[int] = ()
+    model: Any,
+    encoder: Encoder | None,
+    attention: Collection[int] = (),
+    keys: Collection[int] = (),
+    class_rows: Collection[int] = (),
 ) -> Generator[Probe]:
     """Watch layers of the vision encoder of `model` in the calls made inside the context, usually one forward pass.
 
-    attention, keys: the layers of which to record that; negative numbers count from the end. If both are empty, the
-    model is not touched and may have no encoder.
+    attention, keys, class_rows: the layers of which to record that; negative numbers count from the end. If all are
+    empty, the model is not touched and may have no encoder.
 
     Raises:
-        ProbeError: the model has no encoder, not so many layers, or one of them is being watched already.
+        ProbeError: the model has no encoder, not so many layers, no class row that is asked for, or a layer is being
+            watched already.
     """
+    if class_rows and (encoder is None or not encoder.has_cls):
+        raise ProbeError(f"the vision encoder of {type(model).__name__} has no class row")
     layers: dict[int, _Layer] = {}
-    by_index = {index: _find(model, encoder, index, layers) for index in {*attention, *keys}}
-    probe = Probe({index: by_index[index] for index in attention}, {index: by_index[index] for index in keys})
+    by_index = {index: _find(model, encoder, index, layers) for index in {*attention, *keys, *class_rows}}
+    probe = Probe(*({index: by_index[index] for index in indices} for indices in (attention, keys, class_rows)))
     for index in attention:
         by_index[index].wants_attention = True
     for index in keys:
         by_index[index].wants_keys = True
+    for index in class_rows:
+        by_index[index].wants_class_row = True
     from transformers import AttentionInterface
 
     AttentionInterface.register(_NAME, _attend)
@@ -143,7 +158,12 @@ def check_layers(model: Any, encoder: Encoder | None, layers: Collection[int]) -
 
 def n_layers(model: Any, encoder: Encoder) -> int:
     """How many attention layers the vision encoder has."""
-    return len(_layers(model, encoder)[0])
+    return len(encoder_layers(model, encoder))
+
+
+def encoder_layers(model: Any, encoder: Encoder) -> nn.ModuleList:
+    """The layers of the vision encoder. Raises ProbeError if they are not where `encoder` says."""
+    return _layers(model, encoder)[0]
 
 
 def _layers(model: Any, encoder: Encoder | None) -> tuple[nn.ModuleList, str]:
@@ -190,11 +210,13 @@ class _Layer:
 
     def __init__(self, module: nn.Module, name: str, has_cls: bool) -> None:
         self.module, self.name, self.has_cls = module, name, has_cls
-        self.wants_attention = self.wants_keys = False
+        self.wants_attention = self.wants_keys = self.wants_class_row = False
         self.counts: list[int] = []  # rows of each image, without class rows
         self.received: list[Tensor] = []  # of each image [H, rows]
         self.cls: list[Tensor] = []
         self.projected: list[Tensor] = []  # of each call, rows x key heads x d in that order, in any shape
+        self.class_queries: list[Tensor] = []  # of each image [H, d]
+        self.class_keys: list[Tensor] = []
         self.key_shape = (0, 0)  # key heads, d
         self._config: Any = module.config
         self._eager = inspect.unwrap(type(module).forward).__globals__.get("eager_attention_forward")
@@ -246,6 +268,10 @@ class _Layer:
                 "load the model with attn_implementation='sdpa'"
             )
         for image, (q, k) in enumerate(zip(query, key, strict=True)):
+            if self.wants_class_row:
+                # Copies: views would hold those of all rows.
+                self.class_queries.append(q[:, 0].detach().to(torch.float32, copy=True))
+                self.class_keys.append(k[:, 0].detach().to(torch.float32, copy=True))
             of_image = None if mask is None else mask[image if len(mask) > 1 else 0]
             ends: list[int] = [0, k.shape[1]] if bounds is None else bounds.tolist()
             windows = [slice(*window) for window in itertools.pairwise(ends)]

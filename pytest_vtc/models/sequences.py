@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pytest_vtc.cells import Positions
 from pytest_vtc.compressed import Compressed
-from pytest_vtc.compression import CompressionError, EncoderAttention
+from pytest_vtc.compression import ClassToken, CompressionError, EncoderAttention
 
 Position = int | tuple[int, int, int]
 """Of one token: its place in the sequence, or time, height and width where the model's positions have three axes."""
@@ -55,8 +55,8 @@ class VisionTokens:
     rows: [T, D] in the model's dtype, all that the language model gets of it after the projector: tile by tile, each
         in raster order, newlines where the model puts them.
     deepstack: [N, E], what the model adds to the tokens after some of its first layers, side by side.
-    hidden: [N, C] before the projector. attention: by encoder layer. keys: [H, N, d] by encoder layer. They are there
-        only if they were asked for.
+    hidden: [N, C] before the projector. attention: by encoder layer. keys: [H, N, d] by encoder layer. class_tokens: of
+        each tile those of all that the encoder was given of it. They are there only if they were asked for.
     """
 
     rows: Tensor
@@ -65,6 +65,7 @@ class VisionTokens:
     hidden: Tensor | None = None
     attention: Mapping[int, EncoderAttention] = field(default_factory=dict[int, EncoderAttention])
     keys: Mapping[int, Tensor] = field(default_factory=dict[int, Tensor])
+    class_tokens: tuple[ClassToken, ...] = ()
 
     @cached_property
     def features(self) -> Tensor:
@@ -88,7 +89,11 @@ class VisionTokens:
 
     @property
     def n_bytes(self) -> int:
-        kept = (self.rows, self.deepstack, self.hidden, *self.keys.values())
+        kept = [self.rows, self.deepstack, self.hidden, *self.keys.values()]
+        for of_layer in self.attention.values():
+            kept += [of_layer.received, of_layer.cls]
+        for of_tile in self.class_tokens:
+            kept += [of_tile.hidden, *of_tile.queries.values(), *of_tile.keys.values()]
         return sum(tensor.nbytes for tensor in kept if tensor is not None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -16,8 +16,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pytest_vtc.compression import CompressionError, EncoderAttention, Kept, Tower
-from pytest_vtc.models.probe import Encoder, Probe, check_layers, n_layers, watch
+from pytest_vtc.compression import CompressionError, EncoderAttention, EncoderReducer, Kept, Tower
+from pytest_vtc.models.class_tokens import class_states, class_tokens
+from pytest_vtc.models.clip_text import JointSpaces
+from pytest_vtc.models.inside import device_of
+from pytest_vtc.models.probe import Encoder, Probe, check_layers, encoder_layers, n_layers, watch
+from pytest_vtc.models.rows_of_tokens import per_token, seen_from_its_window
 from pytest_vtc.models.sequences import Tile, VisionTokens
 
 VISION_BATCH = 4
@@ -28,22 +32,28 @@ _Shape = tuple[tuple[int, ...], ...]
 
 _NO_CLASS_TOKEN = "its vision encoder has no class token"
 
+NOT_CLIP = "its vision encoder is not CLIP's, so that CLIP's text encoder does not go with it"
+
 RARE: Mapping[str, str] = {
     "class_token": "its vision encoder has no class token, or the projector takes no single row of it",
     "project": "its projector does not take the rows of the encoder one by one",
     "inside": "the grid of its patches is needed after its vision encoder, so that none can be dropped within it",
-    "joint": "no text encoder was trained with its vision encoder",
+    "joint": NOT_CLIP,
 }
 """Parts of a compressor's context that most families cannot give, and why."""
 
 
 @dataclass(frozen=True)
 class Wants:
-    """What is looked at while images are encoded: the projector's input, and layers of the encoder."""
+    """What is looked at while images are encoded: the projector's input, and layers of the encoder.
+
+    class_token: the class tokens, with their queries and keys in these layers; None: they are not.
+    """
 
     hidden: bool = False
     attention: frozenset[int] = frozenset()
     keys: frozenset[int] = frozenset()
+    class_token: frozenset[int] | None = None
 
 
 NOTHING = Wants()
@@ -72,6 +82,7 @@ class VisionSide(ABC):
     device: torch.device
     dtype: torch.dtype
     _exact_together: dict[tuple[_Shape, bool, Wants], bool]
+    _joint_spaces: JointSpaces
 
     # What a family may differ in
 
@@ -91,6 +102,18 @@ class VisionSide(ABC):
     def _encoder(self) -> Encoder | None:
         return self.encoder_of(self.model.config)
 
+    def _tile_of_input(self, pixels: Any) -> Sequence[int]:
+        """For each input of the encoder that an image is cut into the tile it is in, -1 for none."""
+        return range(len(self._tiles(pixels)))
+
+    def _features_layer(self) -> int:
+        """How many layers of the encoder are run before the features are taken; of families with `class_token`."""
+        raise NotImplementedError(f"{type(self).__name__} offers class tokens without saying of which layer")
+
+    def _encode_inside(self, image: Image.Image, reducer: EncoderReducer) -> Kept:
+        """See `encode_inside`; of families that offer `inside`."""
+        raise NotImplementedError(f"{type(self).__name__} offers `inside` without saying how")
+
     def _preprocess(self, images: Sequence[Image.Image], beside: bool) -> Any:  # noqa: ARG002  see `counts_images`
         """The image processor's output for the images of one prompt."""
         return self.image_processor(images=list(images), return_tensors="pt")
@@ -102,6 +125,10 @@ class VisionSide(ABC):
     def _unpadded(self, processed: Any) -> Mapping[str, Tensor]:
         """What `process` gave without the padding of its patches; as it is where a processor adds none."""
         return processed
+
+    def _projection(self, projector: Any, rows: Tensor) -> Tensor:
+        """The projector for rows that its family offers to `project`."""
+        return projector(rows)
 
     def _see(self, pixels: Mapping[str, Tensor]) -> Any:
         return self.model.model.get_image_features(**pixels, return_dict=True)
@@ -170,6 +197,38 @@ class VisionSide(ABC):
         deepstack = tokens.deepstack
         return Kept(tokens.features.float(), None, None if deepstack is None else lambda _rows: deepstack.float())
 
+    @torch.no_grad()
+    def encode_inside(self, image: Image.Image, reducer: EncoderReducer) -> Kept:
+        """The image encoded afresh, its rows reduced within the encoder: float32, each at the token it comes from."""
+        if (why := self.lacking.get("inside")) is not None:
+            raise CompressionError(f"no rows can be reduced within the vision encoder: {why}")
+        return self._encode_inside(image, reducer)
+
+    @torch.no_grad()
+    def project(self, rows: Tensor) -> Tensor:
+        """Rows like those of `hidden`, [M, C] of any floating dtype, through the projector: [M, D] float32.
+
+        Computed in the model's dtype, on the projector's device; back on that of `rows`.
+        """
+        if (why := self.lacking.get("project")) is not None:
+            raise CompressionError(f"rows cannot be projected: {why}")
+        module = self.model.model.get_submodule(self.projector)
+        projected = self._projection(module, rows.to(device_of(module, rows.device), self.dtype))
+        return projected.to(rows.device, torch.float32)
+
+    def joint(self, checkpoint: str, hidden: Tensor, question: str) -> tuple[Tensor, Tensor]:
+        """Rows [N, C] of the vision encoder and a question, in the joint space of a CLIP checkpoint.
+
+        The checkpoint, a Hub id or a folder, is loaded when it is first asked for.
+
+        Returns:
+            [N, E], and [S, E] of the question in segments of 77 tokens, both float32, neither of unit length.
+        """
+        if (why := self.lacking.get("joint")) is not None:
+            raise CompressionError(f"the question cannot be compared with vision tokens: {why}")
+        space = self._joint_spaces.of(checkpoint)
+        return space.image(hidden), space.text(question).clone()
+
     # Several images
 
     @torch.inference_mode()
@@ -218,7 +277,9 @@ class VisionSide(ABC):
     ) -> list[VisionTokens]:
         with contextlib.ExitStack() as watching:
             inputs = watching.enter_context(self._projected()) if wants.hidden else []
-            seen = watching.enter_context(watch(self.model, self._encoder(), wants.attention, wants.keys))
+            states = watching.enter_context(self._class_states()) if wants.class_token is not None else None
+            layers = (wants.attention, wants.keys, wants.class_token or ())
+            seen = watching.enter_context(watch(self.model, self._encoder(), *layers))
             output = self._see(joined)
         rows = torch.cat([item.reshape(-1, item.shape[-1]) for item in output.pooler_output])
         tiles = [self._tiles(p) for p in processed]
@@ -238,7 +299,18 @@ class VisionSide(ABC):
             VisionTokens(of_image, of_tiles, deep)
             for of_image, of_tiles, deep in zip(rows.split(sizes), tiles, deepstack, strict=True)
         ]
-        return found if wants == NOTHING else self._with_context(found, pixels, inputs, seen, wants)
+        if wants == NOTHING:
+            return found
+        found = self._with_context(found, pixels, inputs, seen, wants)
+        if states is None or wants.class_token is None:
+            return found
+        classes = class_tokens(torch.cat(states), seen, wants.class_token, [*map(self._tile_of_input, pixels)])
+        return [replace(tokens, class_tokens=of_image) for tokens, of_image in zip(found, classes, strict=True)]
+
+    def _class_states(self) -> contextlib.AbstractContextManager[list[Tensor]]:
+        encoder = self._encoder()
+        assert encoder is not None  # it has a class token
+        return class_states(encoder_layers(self.model, encoder), self._features_layer())
 
     def _with_context(
         self, found: list[VisionTokens], pixels: Sequence[Any], inputs: Sequence[Tensor], seen: Probe, wants: Wants
@@ -261,7 +333,7 @@ class VisionSide(ABC):
         for layer in wants.attention:
             received, cls = (seen.attention(layer).received, seen.attention(layer).cls)
             if self.encoder is not None and self.encoder.windows:
-                received = received * _seen_from_its_window(seen.counts(layer), n_rows).to(received.device)
+                received = received * seen_from_its_window(seen.counts(layer), n_rows).to(received.device)
             by_image = received.split(n_rows, dim=1)
             cls_by_image = [None] * len(found) if cls is None else cls.split(n_rows, dim=1)
             for i, (of_image, tokens) in enumerate(zip(maps, found, strict=True)):
@@ -301,39 +373,13 @@ class VisionSide(ABC):
         return {key: value.to(self.dtype) if value.is_floating_point() else value for key, value in pixels.items()}
 
 
-def per_token(values: Tensor, token_of_row: Tensor, n_tokens: int, dim: int = 0) -> Tensor:
-    """The mean, in float32, over the rows of each token; 0 where a token has none. `dim` of values: the rows.
-
-    Sums run in the order of the rows, on any device: a scattered addition would round differently each time.
-    """
-    if torch.equal(token_of_row, torch.arange(n_tokens)):
-        return values
-    order = token_of_row.argsort(stable=True)
-    order = order[token_of_row[order] >= 0]
-    counts = torch.bincount(token_of_row[order], minlength=n_tokens)
-    # [N, most rows of a token], padded with a row of zeros.
-    index = torch.full((n_tokens, int(counts.max())), values.shape[dim])
-    place = torch.arange(len(order)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    index[token_of_row[order], place] = order
-    rows = values.movedim(dim, 0)
-    padded = torch.cat([rows, torch.zeros_like(rows[:1])])
-    shape = (-1, *[1] * (rows.ndim - 1))
-    mean = padded[index.to(values.device)].float().sum(dim=1) / counts.clamp(min=1).reshape(shape).to(values.device)
-    return mean.movedim(0, dim)
-
-
-def _seen_from_its_window(windows: Sequence[int], images: Sequence[int]) -> Tensor:
-    """[R]: of the rows of its image, the share that each row is seen from. windows, images: how many rows each has.
-
-    Makes the mean over the rows of a window one over those of the image, or rows in smaller windows would stand out.
-    """
-    of_window, of_image = (torch.tensor(sizes).repeat_interleave(torch.tensor(sizes)) for sizes in (windows, images))
-    return of_window / of_image
-
-
 def _equal(one: VisionTokens, other: VisionTokens) -> bool:
     pairs = [(one.rows, other.rows), (one.deepstack, other.deepstack), (one.hidden, other.hidden)]
     pairs += [(one.keys[layer], other.keys[layer]) for layer in one.keys]
+    for token, counterpart in zip(one.class_tokens, other.class_tokens, strict=True):
+        pairs += [(token.hidden, counterpart.hidden)]
+        pairs += [(token.queries[layer], counterpart.queries[layer]) for layer in token.queries]
+        pairs += [(token.keys[layer], counterpart.keys[layer]) for layer in token.keys]
     for layer in one.attention:
         pairs += [(one.attention[layer].received, other.attention[layer].received)]
         pairs += [(one.attention[layer].cls, other.attention[layer].cls)]

@@ -97,6 +97,23 @@ def test_pool_averages_the_tokens_of_each_cell() -> None:
     assert kept.features.tolist() == [[r, c] for r in (0.5, 2.5) for c in (0.5, 2.5, 4.5, 6.5)]
 
 
+def test_max_pooling_takes_the_largest_value_of_each_channel() -> None:
+    kept = Pool(mode="max").compress(raster(4, 8), 8, grid=(4, 8))
+    assert kept.features.tolist() == [[r, c] for r in (1, 3) for c in (1, 3, 5, 7)]
+
+
+def test_average_pooling_pools_other_rows_likewise_and_max_pooling_cannot() -> None:
+    average, largest = (Pool(mode=mode).compress(raster(4, 8), 8, grid=(4, 8)) for mode in ("avg", "max"))
+    assert average.merge is not None
+    assert torch.equal(average.merge(-raster(4, 8)), -average.features)
+    assert largest.merge is None
+
+
+def test_pooling_refuses_a_mode_it_does_not_know() -> None:
+    with pytest.raises(ValueError, match="mode is 'sum'; choose one of 'avg', 'max'"):
+        Pool(mode="sum")  # type: ignore[arg-type]
+
+
 @given(rows=st.integers(1, 12), columns=st.integers(1, 12), data=st.data())
 def test_a_pooled_token_stands_where_a_token_nearest_its_centre_stood(
     rows: int, columns: int, data: st.DataObject

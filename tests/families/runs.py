@@ -74,5 +74,5 @@ def reason_against(backend: Backend, context: str) -> str:
             return features[:n_target]
 
     with pytest.raises(CompressionError) as error:
-        check_supported(Looks(), backend)
+        check_supported(Looks(), type(backend))
     return str(error.value)

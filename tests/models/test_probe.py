@@ -296,6 +296,42 @@ class TestLayers:
             probe.attention(0)
 
 
+class TestClassRows:
+    @pytest.mark.parametrize("name", ["llava", "internvl"])
+    def test_are_what_the_class_row_attends_with(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        family = FAMILIES[name]
+        model = family.model()
+        with watch(model, family.encoder, class_rows=[-2]) as probe:
+            encode(model, family.inputs(N_IMAGES))
+        queries, keys = probe.class_rows(-2)
+        weights = [w[:, 0] for call in run_eagerly(family, -2, monkeypatch).weights for w in call]
+        assert queries.shape == keys.shape == (len(weights[0]), len(weights), queries.shape[2])
+        # What the class row pays itself and each token is its query on their keys.
+        with watch(model, family.encoder, keys=[-2]) as of_tokens:
+            encode(model, family.inputs(N_IMAGES))
+        by_image = of_tokens.keys(-2).split(of_tokens.counts(-2), dim=1)
+        for i, (paid, of_image) in enumerate(zip(weights, by_image, strict=True)):
+            rows = torch.cat([keys[:, i : i + 1], of_image], dim=1)
+            scores = (rows @ queries[:, i, :, None])[..., 0] * queries.shape[2] ** -0.5
+            torch.testing.assert_close(scores.softmax(dim=-1), paid, atol=1e-5, rtol=0)
+
+    def test_of_an_encoder_without_any_are_refused(self) -> None:
+        family = FAMILIES["gemma3"]
+        with (
+            pytest.raises(ProbeError, match="has no class row"),
+            watch(family.model(), family.encoder, class_rows=[-2]),
+        ):
+            pass
+
+    def test_that_were_not_asked_for_are_an_error(self) -> None:
+        family = FAMILIES["llava"]
+        model = family.model()
+        with watch(model, family.encoder, keys=[-2]) as probe:
+            encode(model, family.inputs(1))
+        with pytest.raises(ProbeError, match="layer -2 was not watched for class rows"):
+            probe.class_rows(-2)
+
+
 class TestModel:
     def test_without_an_encoder_is_refused(self) -> None:
         model = FAMILIES["gemma3"].model()

@@ -35,12 +35,14 @@ def imported() -> None:
 
     import pytest_vtc.bench
     import pytest_vtc.conclusion
+    import pytest_vtc.conformance.session
     from pytest_vtc.datasets.registry import data_home, open_samples
     from pytest_vtc.discovery import known_compressors
     from pytest_vtc.engine import Engine, Job
     from pytest_vtc.models.loading import load_backend
 
     assert pytest_vtc.conclusion
+    assert pytest_vtc.conformance.session
     assert pytest_vtc.bench
     assert OLS
     known_compressors()

@@ -30,6 +30,6 @@ def test_a_function_that_is_no_test_may_take_an_argument_called_vtc_case(pyteste
 def test_all_options_are_in_one_group_of_the_help(pytester: pytest.Pytester) -> None:
     help_text = pytester.runpytest_subprocess("--help").stdout.str()
     group = help_text.split("benchmark of vision-token compressors (pytest-vtc):")[1].split("\n\n")[0]
-    for name in [*(option.name for option in OPTIONS), "fresh", "config"]:
+    for name in [*(option.name for option in OPTIONS), "fresh", "config", "conformance"]:
         assert f"--vtc-{name}" in group
     assert "vtc_ratios (args):" in help_text
