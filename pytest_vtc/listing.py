@@ -52,7 +52,7 @@ def _models() -> Iterator[str]:
     title, rule, *body = (f"  {line}".rstrip() for line in lines)
     yield from ("Models", title, rule)
     for family, members in itertools.groupby(zip(cards, body, strict=True), key=lambda row: row[0].model_type):
-        cannot = ", ".join(_usual(family))
+        cannot = ", ".join(_lacks(family))
         yield f"{FAMILY_NAMES[family]} ({family})" + (f"; cannot: {cannot}" if cannot else "")
         yield from (row for _, row in members)
     yield ""
@@ -65,15 +65,15 @@ def _models() -> Iterator[str]:
         f"{''.join(f' or {family}' for family in BACKENDS if family not in FAMILY_NAMES)}.",
         "--random-weights NAME instead of --vtc-model NAME: the same shapes with random values, and no download.",
         "cannot: what a compressor may need and does not get there:",
-        *_reasons({family: _usual(family) for family in FAMILY_NAMES}),
+        *_reasons({family: _lacks(family) for family in FAMILY_NAMES}),
         *_rare(),
     ):
         yield textwrap.fill(note, _WIDTH, subsequent_indent=_INDENT)
     yield ""
 
 
-def _usual(family: str) -> Mapping[str, str]:
-    """What a family lacks although most have it, and why; for what few have, see `_rare`."""
+def _lacks(family: str) -> dict[str, str]:
+    """What a family cannot give although most can, and why; the rarer parts are told the other way round."""
     return {part: why for part, why in BACKENDS[family].lacks.items() if part not in RARE}
 
 
@@ -88,10 +88,10 @@ def _reasons(lacks: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def _rare() -> list[str]:
-    """What only few families can give, with their names, and why the others cannot."""
+    """What most families cannot give, with those that can, and why the others cannot."""
     offering = {part: [name for name, family in BACKENDS.items() if part in family.offers] for part in RARE}
     return [
-        "Few families can give these parts to a compressor:",
+        "Only some families can give these parts to a compressor:",
         *(f"  {part} ({', '.join(offering[part]) or 'none'}); elsewhere: {why}" for part, why in RARE.items()),
     ]
 

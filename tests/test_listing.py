@@ -12,6 +12,7 @@ from pytest_vtc import discovery, listing
 from pytest_vtc.compression import Compressor, Stage
 from pytest_vtc.discovery import CompressorClass, shipped_folder
 from pytest_vtc.models.families import BACKENDS
+from pytest_vtc.models.vision_side import RARE
 
 
 class _Made(Compressor):
@@ -82,4 +83,4 @@ def test_rarer_parts_of_the_context_are_told_with_the_families_that_have_them(mo
     # A family that derives from it inherits what it offers, unless it says otherwise.
     told = " ".join(" ".join(listing._models()).split())
     assert "project (llava" in told
-    assert "joint (none); elsewhere: no text encoder was trained with its vision encoder" in told
+    assert f"joint (none); elsewhere: {RARE['joint']}" in told

@@ -168,3 +168,10 @@ def test_a_tower_without_class_row_gives_all_its_rows_as_tokens(siglip: Any) -> 
 def test_the_outputs_of_several_layers_before_the_projector_lie_side_by_side(siglip: Any) -> None:
     hidden = siglip.encode(picture(96, 64), Wants(hidden=True)).hidden
     assert hidden.shape == (25, 2 * 64)
+
+
+def test_what_a_checkpoint_lacks_is_known_from_its_configuration(siglip: Any, one_tile: Any) -> None:
+    assert LlavaBackend.lacked_by(siglip.model.config) == siglip.lacking
+    assert {"cls", "class_token"} <= siglip.lacking.keys()
+    assert type(one_tile).lacked_by(one_tile.model.config) == one_tile.lacking
+    assert "cls" not in one_tile.lacking

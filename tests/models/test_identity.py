@@ -44,3 +44,9 @@ def test_a_copy_elsewhere_is_the_same_model_and_a_changed_one_is_not(tmp_path: P
     with (copy / "chat_template.jinja").open("a") as file:
         file.write(" ")
     assert identify(locate(str(copy)), "auto", None).key_parts() != key()
+
+
+def test_what_a_model_lacks_is_known_and_no_part_of_the_key() -> None:
+    known = identify(locate(TINY), "auto", None)
+    assert {"cls", "joint"} <= known.lacking.keys()
+    assert "lacking" not in known.key_parts()
