@@ -360,14 +360,15 @@ def test_the_source_hash_does_not_depend_on_parameters() -> None:
     assert source_hash(plain) == source_hash(tuned)
 
 
-def test_the_source_hash_covers_the_loop_that_compressors_share(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("shared", ["compression", "greedy_selection", "token_merging", "attention_merging"])
+def test_the_source_hash_covers_what_compressors_share(
+    shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (compressor,) = resolve(["fps"])
     before = source_hash(compressor)
-    (tmp_path / "greedy_selection.py").write_text("# another loop\n")
-    (tmp_path / "compression.py").write_bytes(Path(discovery.__file__).with_name("compression.py").read_bytes())
-    monkeypatch.setattr(discovery, "__file__", str(tmp_path / "discovery.py"))
+    other = tmp_path / f"{shared}.py"
+    other.write_text("# another version\n")
+    monkeypatch.setattr(sys.modules[f"pytest_vtc.{shared}"], "__file__", str(other))
     assert source_hash(compressor) != before
 
 
