@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pytest_vtc.compression import EncoderAttention, Selection, Stage, Tiles, best, cosines, distinct
+from pytest_vtc.compression import EncoderAttention, Selection, Stage, Tiles, best, cosine_similarities, distinct
 
 _PER_ROUND = 8
 
@@ -79,5 +79,5 @@ class VisPruner(Selection):
         n_diverse = n_target - n_important
         if not n_diverse:
             return important
-        diverse = distinct(cosines(torch.stack(list(hidden))), others, n_diverse, _PER_ROUND)
+        diverse = distinct(cosine_similarities(torch.stack(list(hidden))), others, n_diverse, _PER_ROUND)
         return torch.cat([important, diverse], dim=1)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_vtc.token_merging import all_but, unit_rows
+from pytest_vtc.token_merging import all_but
+from pytest_vtc.token_similarity import unit_rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,6 @@ from pytest_vtc.greedy_selection import choose_greedily as choose_greedily
 from pytest_vtc.greedy_selection import conditionally_diverse as conditionally_diverse
 from pytest_vtc.greedy_selection import farthest_first as farthest_first
 from pytest_vtc.scored_selection import best as best
-from pytest_vtc.scored_selection import cosines as cosines
 from pytest_vtc.scored_selection import distinct as distinct
 from pytest_vtc.scored_selection import rank_in_group as rank_in_group
 from pytest_vtc.token_merging import Merge as Merge
@@ -40,12 +39,12 @@ from pytest_vtc.token_merging import matching_rounds as matching_rounds
 from pytest_vtc.token_merging import membership as membership
 from pytest_vtc.token_merging import merge_weighted as merge_weighted
 from pytest_vtc.token_merging import most_similar as most_similar
-from pytest_vtc.token_merging import unit_rows as unit_rows
 from pytest_vtc.token_similarity import cosine_distances as cosine_distances
 from pytest_vtc.token_similarity import cosine_similarities as cosine_similarities
 from pytest_vtc.token_similarity import each_image as each_image
 from pytest_vtc.token_similarity import nearest_neighbour_distances as nearest_neighbour_distances
 from pytest_vtc.token_similarity import norms as norms
+from pytest_vtc.token_similarity import unit_rows as unit_rows
 
 Stage = Literal["encoder", "pre_llm", "llm"]
 

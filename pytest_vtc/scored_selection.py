@@ -12,8 +12,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pytest_vtc.token_merging import unit_rows
-
 
 def best(scores: Tensor, n_target: int, priority: Tensor | None = None) -> Tensor:
     """The tokens of highest score, the best first: [B, n_target] long, from `scores` [B, N].
@@ -46,15 +44,6 @@ def rank_in_group(scores: Tensor, groups: Tensor) -> Tensor:
     begins = (sizes.cumsum(0) - sizes)[groups[by_group]]
     ranks = torch.arange(len(groups), device=groups.device) - begins
     return torch.empty_like(ranks).scatter_(1, by_group, ranks)
-
-
-def cosines(features: Tensor) -> Tensor:
-    """Cosine similarity of every two rows of each image: [B, N, N] float32, from `features` [B, N, D] of any scale.
-
-    A zero row has similarity 0 to every row, itself included.
-    """
-    units = [unit_rows(image) for image in features.unbind()]
-    return torch.stack([unit @ unit.T for unit in units])
 
 
 def distinct(similarity: Tensor, candidates: Tensor, n_target: int, per_round: int) -> Tensor:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pytest_vtc.token_similarity import unit_rows
+
 
 @dataclass(frozen=True, eq=False)
 class Merge:
@@ -149,12 +151,6 @@ def most_similar(metric: Tensor, targets: Tensor) -> Tensor:
 def membership(group: Tensor, n_rows: int) -> Tensor:
     """[n_rows, P] float32, 1 where input row j is of output row i; from `group` [P] long."""
     return (group == torch.arange(n_rows, device=group.device)[:, None]).float()
-
-
-def unit_rows(rows: Tensor) -> Tensor:
-    """`rows` [N, d] scaled to length 1, float32; a zero row stays zero. Any scale: lengths are taken in float64."""
-    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64).float()
-    return rows.float() / lengths.masked_fill(lengths == 0, 1.0)
 
 
 def all_but(chosen: Tensor, n_tokens: int) -> Tensor:

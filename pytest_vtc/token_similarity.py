@@ -20,6 +20,12 @@ def each_image(measure: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     return torch.stack([measure(image) for image in batch.unbind()])
 
 
+def unit_rows(rows: Tensor) -> Tensor:
+    """`rows` [N, d] scaled to length 1, float32; a zero row stays zero. Any scale: lengths are taken in float64."""
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64).float()
+    return rows.float() / lengths.masked_fill(lengths == 0, 1.0)
+
+
 def cosine_similarities(features: Tensor) -> Tensor:
     """Cosine of every two rows of one image: float32, -1 to 1 up to rounding.
 
@@ -63,8 +69,7 @@ def nearest_neighbour_distances(distances: Tensor) -> Tensor:
 
 
 def _cosines(features: Tensor) -> Tensor:
-    rows = features.float()
-    unit = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_(min=1e-12)
+    unit = unit_rows(features)
     return unit @ unit.T
 
 

@@ -7,21 +7,16 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from pytest_vtc.compression import cosine_similarities
+
 
 def falling(scores: Sequence[float], among: Iterable[int] | None = None) -> list[int]:
     """Indices by falling score, the lowest first of equal ones."""
     return sorted(range(len(scores)) if among is None else among, key=lambda i: (-scores[i], i))
 
 
-def cosines(features: Tensor) -> Tensor:
-    """[N, N] from `features` [N, D]; 0 for a zero row."""
-    lengths = torch.linalg.vector_norm(features.double(), dim=1, keepdim=True)
-    unit = torch.where(lengths > 0, features / lengths, torch.zeros_like(lengths)).float()
-    return unit @ unit.T
-
-
 def vispruner(hidden: Tensor, saliency: list[float], n_target: int, important_ratio: float) -> list[int]:
-    similarity = cosines(hidden)
+    similarity = cosine_similarities(hidden)
     order = falling(saliency)
     n_important = int(n_target * important_ratio)
     important, left = order[:n_important], order[n_important:]
@@ -94,7 +89,7 @@ def vscan(
         local += falling(shallow, next_ones)[: n_target // 2 - len(local)]
     others = [i for i in range(len(deep)) if i not in local]
     kept = sorted(local + falling(deep, others)[: n_target - len(local)])
-    similarity = cosines(features)
+    similarity = cosine_similarities(features)
     clusters = {k: [k] for k in kept}
     for i in range(len(features)):
         if i not in kept:

@@ -6,11 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-
-def cosine_distances(features: Tensor) -> Tensor:
-    """[N, N] from `features` [N, D]."""
-    unit = functional.normalize(features.float(), dim=1)
-    return (1.0 - unit @ unit.T).clamp(min=0.0)
+from pytest_vtc.compression import cosine_distances, cosine_similarities
 
 
 def first_largest(scores: list[float]) -> int:
@@ -64,12 +60,6 @@ def random(features: Tensor, n_target: int, generator: torch.Generator) -> list[
     return torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))[:n_target].tolist()
 
 
-def cosines(features: Tensor) -> Tensor:
-    """[N, N] from `features` [N, D]."""
-    unit = functional.normalize(features.float(), dim=1)
-    return unit @ unit.T
-
-
 def conditionally_diverse(similarities: Tensor, relevance: Tensor, n_target: int) -> list[int]:
     """Indices in the order of choice, from `similarities` [N, N] and `relevance` [N].
 
@@ -102,7 +92,7 @@ def cdpruner(
         relevance = functional.cosine_similarity(features[:, None], text[None], dim=2).amax(dim=1)
     else:
         relevance = -functional.cosine_similarity(image_embeds[:, None], text_embeds[None], dim=2).mean(dim=1)
-    return conditionally_diverse(cosines(features), scaled(relevance), n_target)
+    return conditionally_diverse(cosine_similarities(features), scaled(relevance), n_target)
 
 
 def best_covering(similarities: Tensor, weights: Tensor, n_target: int, combination: str = "multi") -> list[int]:
@@ -120,13 +110,13 @@ def best_covering(similarities: Tensor, weights: Tensor, n_target: int, combinat
 
 def scope(hidden: Tensor, saliency: Tensor, n_target: int, alpha: float = 1.0, mode: str = "multi") -> list[int]:
     """`hidden` [N, C], `saliency` [H, N]."""
-    return best_covering(cosines(hidden), saliency.sum(dim=0).pow(alpha), n_target, mode)
+    return best_covering(cosine_similarities(hidden), saliency.sum(dim=0).pow(alpha), n_target, mode)
 
 
 def g_prune(
     features: Tensor, n_target: int, similarity: float = 0.5, temperature: float = 0.03, iterations: int = 5
 ) -> list[int]:
-    likeness, everyone = cosines(features).double(), range(len(features))
+    likeness, everyone = cosine_similarities(features).double(), range(len(features))
     information = [float(length) for length in torch.linalg.vector_norm(features.double(), dim=1)]
     edges = [[j for j in everyone if i == j or likeness[i, j] >= max(similarity, 1e-6)] for i in everyone]
     for _ in range(iterations):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_vtc.compression import best, cosines, distinct, rank_in_group
+from pytest_vtc.compression import best, distinct, rank_in_group
 
 scores = st.lists(st.sampled_from([0.0, 0.5, 1.0, float("inf"), float("-inf"), float("nan")]), min_size=1, max_size=30)
 
@@ -43,13 +42,6 @@ def test_ranks_count_the_better_tokens_of_the_group(values: list[float], data: s
         for i in range(n):
             before = order[: order.index(i)]
             assert of_image[i] == sum(bool(groups[j] == groups[i]) for j in before)
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_cosines_do_not_depend_on_the_scale(scale: float) -> None:
-    rows = torch.tensor([[[3.0, 4.0], [4.0, -3.0], [6.0, 8.0], [0.0, 0.0]]])
-    expected = torch.tensor([[[1.0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]])
-    torch.testing.assert_close(cosines(rows * scale), expected)
 
 
 def test_the_first_of_a_similar_pair_is_dropped() -> None:

@@ -60,3 +60,10 @@ def test_the_nearest_neighbour_of_a_row_is_another_row() -> None:
         [[[0.0, 0.25, 0.75], [0.25, 0.0, 0.5], [0.75, 0.5, 0.0]], [[0.0, 1, 1], [1, 0, 2], [1, 2, 0]]]
     )
     assert nearest_neighbour_distances(distances).tolist() == [[0.25, 0.25, 0.5], [1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_cosines_do_not_depend_on_the_scale(scale: float) -> None:
+    rows = torch.tensor([[[3.0, 4.0], [4.0, -3.0], [6.0, 8.0], [0.0, 0.0]]])
+    expected = torch.tensor([[[1.0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]])
+    torch.testing.assert_close(cosine_similarities(rows * scale), expected)
