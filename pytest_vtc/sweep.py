@@ -225,7 +225,13 @@ def _cannot_run(location: ModelLocation, compressors: dict[str, Any], trust_remo
     from pytest_vtc.image_compression import unsupported
     from pytest_vtc.models.families import family_of
 
-    lacks = family_of(location, trust_remote_code).lacked_by_all()
+    family = family_of(location, trust_remote_code)
+    lacks = family.lacked_by_all()
+    if location.card is None and any(compressor.needs & family.offers for compressor in compressors.values()):
+        # What only some checkpoints of the family have. Those of the catalogue may not be here yet; they have it.
+        from pytest_vtc.models.checkpoint import read_config
+
+        lacks = family.lacked_by(read_config(location, trust_remote_code))
     found = {spec: unsupported(compressor, lacks) for spec, compressor in compressors.items()}
     return {spec: reason for spec, reason in found.items() if reason is not None}
 

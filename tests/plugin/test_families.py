@@ -15,7 +15,12 @@ from tests.families.checkpoints import NEEDS_TIMM, NEEDS_TORCHVISION, VARIANTS
 from tests.plugin.conftest import RunVtc
 
 WITHOUT_MORE_PACKAGES = sorted(VARIANTS.keys() - NEEDS_TIMM - NEEDS_TORCHVISION)
-SWEEP = ("--vtc-n=3", "--vtc-compressors=divprune,pool,downsample,random", "--vtc-ratios=0.5,0.25")
+SWEEP = (
+    "--vtc-n=3",
+    "--vtc-compressors=divprune,pool,downsample,random",
+    "--vtc-ratios=0.5,0.25",
+    "--vtc-random-seeds=1",
+)
 
 
 def check(results: dict[str, Any], label: str) -> None:

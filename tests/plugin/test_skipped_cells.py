@@ -64,6 +64,41 @@ def test_a_folder_is_known_by_its_configuration(pytester: pytest.Pytester, run_v
     assert "mine/probes/downsample@0.5" in ids
 
 
+def test_what_only_some_checkpoints_of_a_family_have_is_known_by_the_configuration(
+    pytester: pytest.Pytester, run_vtc: RunVtc
+) -> None:
+    pytester.makepyfile(
+        looks="""
+        from pytest_vtc.compression import Compressor
+
+        class Looks(Compressor):
+            name = "looks"
+            description = "looks at class tokens"
+            needs = {"class_token"}
+
+            def compress(self, features, n_target, **ctx):
+                return features[:n_target]
+        """
+    )
+    for tower in ("clip_vision_model", "siglip_vision_model"):
+        folder = pytester.mkdir(tower)
+        strategy = "default" if tower.startswith("clip") else "full"
+        config = {"model_type": "llava", "vision_feature_select_strategy": strategy}
+        (folder / "config.json").write_text(json.dumps(config | {"vision_config": {"model_type": tower}}))
+    result = run_vtc(
+        "--collect-only",
+        "--vtc-model=./clip_vision_model,./siglip_vision_model",
+        "--vtc-compressors=./looks.py",
+        "--vtc-ratios=0.5",
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "vtc: clip_vision_model on probes: *, 2 cells",
+            "vtc: siglip_vision_model on probes: *, 1 cell*; 1 more cannot be run on this model",
+        ]
+    )
+
+
 def test_a_folder_of_an_unknown_family_is_refused_at_collection(pytester: pytest.Pytester, run_vtc: RunVtc) -> None:
     folder = pytester.mkdir("other")
     (folder / "config.json").write_text('{"model_type": "nonesuch"}')
