@@ -1,6 +1,7 @@
-"""The greedy methods as one writes them for one image: vectorised over its tokens, one `.item()` for every token kept.
+"""The greedy methods by their plain definition: one image at a time, one `.item()` for every token kept.
 
-What batches are measured against in test_latency.py. Each is given the matrix that its method begins with.
+What batches are measured against in test_latency.py. Each is given the matrix that its method begins with, is vectorised
+over the tokens, and takes its steps as the method's authors do in their own code.
 """
 
 from __future__ import annotations
@@ -33,9 +34,14 @@ def image_of(features: Tensor, relevance: Tensor, saliency: Tensor) -> Image:
 
 
 def divprune(image: Image, n_target: int) -> list[int]:
+    """In every step, how far each token is from the nearest of all those chosen is asked anew."""
     distances = image.distances
-    first = distances.clone().fill_diagonal_(torch.inf).amin(dim=1).argmax().item()
-    return _farthest_first(distances, int(first), n_target)
+    order = [int(distances.topk(2, dim=0, largest=False).values[1].argmax().item())]
+    while len(order) < n_target:
+        nearest = distances[order].amin(dim=0)
+        nearest[order] = -torch.inf
+        order.append(int(nearest.argmax().item()))
+    return order
 
 
 def fps(image: Image, n_target: int) -> list[int]:
@@ -75,7 +81,8 @@ def cdpruner(image: Image, n_target: int) -> list[int]:
     for i in range(n_target):
         chosen = int(left.argmax().item())
         order.append(chosen)
-        factor[i] = (kernel[chosen] - factor[:i, chosen] @ factor[:i]) / left[chosen].sqrt()
+        shared = torch.einsum("t,tn->n", factor[:i, chosen], factor[:i])
+        factor[i] = (kernel[chosen] - shared) / left[chosen].sqrt()
         left -= factor[i].square()
         left[chosen] = -torch.inf
     return order
@@ -86,7 +93,8 @@ def scope(image: Image, n_target: int) -> list[int]:
     taken = torch.zeros(len(image.similarities), dtype=torch.bool)
     order: list[int] = []
     while len(order) < n_target:
-        score = (image.similarities - covered).clamp(min=0.0).sum(dim=1) * image.saliency
+        open_to = image.similarities.masked_fill(taken, 0.0)
+        score = (open_to - covered[:, None]).clamp(min=0.0).sum(dim=0) * image.saliency
         chosen = int(score.masked_fill(taken, -torch.inf).argmax().item())
         order.append(chosen)
         taken[chosen] = True
