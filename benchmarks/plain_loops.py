@@ -1,7 +1,7 @@
 """The greedy methods by their plain definition: one image at a time, one `.item()` for every token kept.
 
-What batches are measured against in test_latency.py. Each is given the matrix that its method begins with, is vectorised
-over the tokens, and takes its steps as the method's authors do in their own code.
+What batches are measured against in test_latency.py. Each is given the matrix that its method begins with, works on all
+tokens at once, and takes its steps as the authors of the method do in their own code.
 """
 
 from __future__ import annotations
