@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from pytest_vtc.compression import Ranking, Tiles, conditionally_diverse, cosine_similarities
+from pytest_vtc.compression import Ranking, Tiles, conditionally_diverse, cosine_similarities, unit_rows
 
 Joint = Callable[[str], tuple[Tensor, Tensor]]
 
@@ -77,7 +76,7 @@ class CDPruner(Ranking):
 
 def unlikeness_to_segments(image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
     """[N]: the mean over segments of -cosine; image_embeds [N, E], text_embeds [S, E] in CLIP's joint space."""
-    tokens, segments = (functional.normalize(rows.float(), dim=1) for rows in (image_embeds, text_embeds))
+    tokens, segments = (unit_rows(rows) for rows in (image_embeds, text_embeds))
     return -(tokens @ segments.T).mean(dim=1)
 
 
@@ -85,7 +84,7 @@ def likeness_to_words(features: Tensor, text: Tensor) -> Tensor:
     """[N]: the largest cosine of each row of `features` [N, D] to a row of `text` [T, D]; no text: 0."""
     if not len(text):
         return features.new_zeros(len(features))
-    tokens, words = (functional.normalize(rows.float(), dim=1) for rows in (features, text.to(features.device)))
+    tokens, words = (unit_rows(rows) for rows in (features, text.to(features.device)))
     return (tokens @ words.T).amax(dim=1)
 
 

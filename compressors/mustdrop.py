@@ -30,9 +30,9 @@ class MustDrop(Compressor):
     also for the language model: merged ones by falling likeness, then the others in raster order. (Its other stages
     drop tokens within the language model, by their attention.)
 
-    window: side of a window, in tokens; 3 in the paper.
-    threshold: merge every window at least so much alike (0.8 in the paper), and more if the budget asks for it; None:
-        only as many as the budget asks for.
+    window: side of a window, in tokens; 3 in the authors' code.
+    threshold: merge every window at least so much alike (0.8 in the authors' code), and more if the budget asks for it;
+        None: only as many as the budget asks for.
 
     The sources differ:
 

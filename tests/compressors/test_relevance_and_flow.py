@@ -33,6 +33,13 @@ def test_without_a_question_all_tokens_are_equally_relevant() -> None:
     assert scaled(likeness_to_words(noise(4, 3), torch.zeros(0, 3))).tolist() == [1.0] * 4
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_the_relevance_of_a_token_does_not_depend_on_its_scale(scale: float) -> None:
+    tokens, others = noise(5, 3), noise(2, 3, seed=1)
+    for relevance in (unlikeness_to_segments, likeness_to_words):
+        torch.testing.assert_close(relevance(tokens * scale, others / scale), relevance(tokens, others))
+
+
 def test_cdpruner_begins_with_the_most_relevant_token() -> None:
     features = noise(9, 32)
     assert CDPruner().compress(features, 1, text=features[5:6] * 3).tolist() == [5]
