@@ -123,7 +123,8 @@ class TorchCalls:
         flat.index_fill_(0, places, value)
 
     def square_root(self, numbers: Array) -> Array:
-        return numbers.sqrt()
+        # Through float64, which makes it the nearest float32, as NumPy's is; torch's own may be a neighbour of that.
+        return numbers.double().sqrt().to(numbers.dtype)
 
     def weighted_sums(self, weights: Array, table: Tensor, places: Array) -> Array:
         return _weighted_sums(weights, table, places)

@@ -64,9 +64,8 @@ class JointSpace:
             return read(self.checkpoint, **options)
         except Exception as error:
             # Other people's files can be wrong in any way, and transformers and the Hub say so by many kinds of error.
-            raise CompressionError(
-                f"cannot load the CLIP checkpoint: {explain(error, self.checkpoint, part)}"
-            ) from error
+            reason = explain(error, self.checkpoint, part, "to the compressor, as in cdpruner(clip='FOLDER')")
+            raise CompressionError(f"cannot load the CLIP checkpoint: {reason}") from error
 
     @torch.no_grad()
     def image(self, hidden: Tensor) -> Tensor:

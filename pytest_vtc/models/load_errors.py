@@ -23,11 +23,14 @@ from safetensors import SafetensorError
 _LONGEST = 240
 _Error = TypeVar("_Error", bound=BaseException)
 
-ELSEWHERE = "download the checkpoint on a machine that can, and give its folder as --vtc-model"
+_ELSEWHERE = "download the checkpoint on a machine that can, and give its folder"
 
 
-def explain(error: BaseException, source: str, part: str) -> str:
-    """Why `part` (such as "tokenizer") of the checkpoint `source` could not be read, and what to do about it."""
+def explain(error: BaseException, source: str, part: str, named_by: str = "as --vtc-model") -> str:
+    """Why `part` (such as "tokenizer") of the checkpoint `source` could not be read, and what to do about it.
+
+    named_by: how a folder of it is given instead.
+    """
     page = f"https://huggingface.co/{source}"
     if _among(error, GatedRepoError):
         return (
@@ -44,9 +47,9 @@ def explain(error: BaseException, source: str, part: str) -> str:
         if is_offline_mode():
             return (
                 f"{source} ({part}) is not in the Hub's cache {HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids to download "
-                f"it: unset that, or {ELSEWHERE}"
+                f"it: unset that, or {_ELSEWHERE} {named_by}"
             )
-        return f"the Hub cannot be reached, and {source} ({part}) is not in its cache {HF_HUB_CACHE}: {ELSEWHERE}"
+        return f"the Hub cannot be reached, and {source} ({part}) is not in its cache {HF_HUB_CACHE}: {_ELSEWHERE} {named_by}"
     if "trust_remote_code" in str(error):
         where = source if os.path.isdir(source) else page  # noqa: PTH112  as transformers decides it
         return (

@@ -14,6 +14,7 @@ from pytest_vtc.image_compression import unsupported
 from pytest_vtc.models.families import BACKENDS
 from tests.families.checkpoints import VARIANTS, Parts
 from tests.families.runs import samples
+from tests.models.test_clip_text import write_clip
 
 RATIOS = (0.6, 0.25, 0.01)
 
@@ -23,7 +24,12 @@ def test_every_compressor_answers_or_says_why_not(parts: Callable[[str], Parts],
     loaded = parts(variant)
     backend = BACKENDS[loaded.model.config.model_type](loaded.model, loaded.tokenizer, loaded.image_processor)
     lacks = backend.lacked_by_all()
-    compressors = [c for c in resolve([*shipped_names()]) if unsupported(c, lacks) is None]
+    specs = dict.fromkeys(shipped_names())
+    if "joint" not in lacks:
+        del specs["cdpruner"]
+        clip = write_clip(tmp_path / "clip", backend.model.config.vision_config.hidden_size)
+        specs[f"cdpruner(clip={clip!r})"] = None
+    compressors = [c for c in resolve([*specs]) if unsupported(c, lacks) is None]
     # One image wide, and two of them.
     asked = samples(tmp_path)[::4]
     # Newlines are asked for with the tokens, and leave with their lines.
