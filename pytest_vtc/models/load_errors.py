@@ -44,12 +44,13 @@ def explain(error: BaseException, source: str, part: str, named_by: str = "as --
     if (found := _among(error, HfHubHTTPError)) and not isinstance(found, EntryNotFoundError):
         return f"the Hub refuses {source} ({part}): {_sentence(found)}"
     if _among(error, LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError):
+        elsewhere = f"{_ELSEWHERE} {named_by}"
         if is_offline_mode():
             return (
                 f"{source} ({part}) is not in the Hub's cache {HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids to download "
-                f"it: unset that, or {_ELSEWHERE} {named_by}"
+                f"it: unset that, or {elsewhere}"
             )
-        return f"the Hub cannot be reached, and {source} ({part}) is not in its cache {HF_HUB_CACHE}: {_ELSEWHERE} {named_by}"
+        return f"the Hub cannot be reached, and {source} ({part}) is not in its cache {HF_HUB_CACHE}: {elsewhere}"
     if "trust_remote_code" in str(error):
         where = source if os.path.isdir(source) else page  # noqa: PTH112  as transformers decides it
         return (
