@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPModel, PreTrainedConfig
 
 from pytest_vtc.compression import CompressionError
 from pytest_vtc.models.load_errors import explain
@@ -28,6 +27,9 @@ class JointSpace:
     """
 
     def __init__(self, checkpoint: str, device: torch.device) -> None:
+        # Not at the top: all that collects cases of any model would wait seconds for them.
+        from transformers import AutoTokenizer, CLIPModel, PreTrainedConfig
+
         self.checkpoint, self._device = checkpoint, device
         raw = self._read(PreTrainedConfig.get_config_dict, "config.json")[0]
         if (kind := raw.get("model_type")) is None:
