@@ -49,7 +49,8 @@ def conformance(run_vtc: RunVtc, pytester: pytest.Pytester) -> RunVtc:
 def test_a_right_file_conforms(conformance: RunVtc) -> None:
     result = conformance("--vtc-conformance", "./right.py")
     assert result.ret == pytest.ExitCode.OK
-    assert result.parseoutcomes().keys() == {"passed", "skipped"}
+    # An installation may have warnings of its own.
+    assert result.parseoutcomes().keys() - {"warnings"} == {"passed", "skipped"}
     result.stdout.fnmatch_lines(["conformance/first .*", "Compressor *Verdict *Time per image", "first *conforms * ms"])
 
 
@@ -99,7 +100,7 @@ def test_test_files_of_the_suite_are_not_collected(conformance: RunVtc, pytester
     pytester.makeini("[pytest]\ntestpaths = .\n")
     result = conformance("--vtc-conformance", "./right.py", "--collect-only", "-q")
     assert "conformance/first::every-budget" in result.outlines
-    assert "test_" not in result.stdout.str()
+    assert not [line for line in result.outlines if "::" in line and "test_" in line]
 
 
 def test_a_property_is_selected_by_its_name(conformance: RunVtc) -> None:
@@ -126,7 +127,7 @@ def test_last_failed_runs_what_was_broken(conformance: RunVtc) -> None:
 
 def test_x_stops_at_the_first(conformance: RunVtc) -> None:
     result = conformance("--vtc-conformance", "./broken.py", "-x")
-    assert result.parseoutcomes() == {"passed": 3, "failed": 1}
+    assert {"passed": 3, "failed": 1}.items() <= result.parseoutcomes().items()
 
 
 def test_workers_bring_the_same_table(conformance: RunVtc) -> None:
