@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pytest_vtc.compression import Ranking, Tiles, cosine_similarities, each_image
+from pytest_vtc.compression import Ranking, Tiles, best, cosine_similarities, each_image
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class GPrune(Ranking):
             raise ValueError(f"iterations is {self.iterations}; it must be a whole number, 0 or more")
 
     def rank(self, features: Tensor, n_target: int, **_ctx: Any) -> Tensor:
-        scores = each_image(self.scores, features)
-        return scores.sort(dim=1, descending=True, stable=True).indices[:, :n_target]
+        return best(each_image(self.scores, features), n_target)
 
     def scores(self, features: Tensor) -> Tensor:
         """How important each row of `features` [N, D] of one image is: [N] float32, on a scale of its own."""
