@@ -17,7 +17,7 @@ from pytest_vtc.compression import (
     Tiles,
     Tower,
     absorb_nearest,
-    attention_of_class_token,
+    attention_given,
     linear,
     n_outliers,
 )
@@ -90,12 +90,8 @@ class PruMerge(Compressor):
         **_ctx: Any,
     ) -> Kept:
         (layer,) = layers
-        if class_token is None or len(class_token.hidden) > 1:
-            given = attention[layer].saliency.mean(dim=0)
-        else:
-            given = attention_of_class_token(class_token.queries[layer], class_token.keys[layer], keys[layer])
+        given = attention_given(attention[layer], keys[layer], class_token, layer)
         n_chosen = min(n_outliers(given), n_target - 1) if self.adaptive else n_target - 1
         chosen = given.argsort(descending=True, stable=True)[:n_chosen]
         merged = absorb_nearest(keys[layer], chosen, given, self.n_nearest)
-        rows = merged.weights @ features if project is None else project(merged.weights @ hidden)
-        return Kept(rows, merged.positions, linear(merged.weights))
+        return Kept(merged.rows(features, hidden, project), merged.positions, linear(merged.weights))

@@ -19,7 +19,7 @@ from pytest_vtc.compression import (
     Tower,
     absorb_nearest,
     all_but,
-    attention_of_class_token,
+    attention_given,
     linear,
     n_outliers,
 )
@@ -94,16 +94,12 @@ class PruMergePlus(Compressor):
         **_ctx: Any,
     ) -> Kept:
         (layer,) = layers
-        if class_token is None or len(class_token.hidden) > 1:
-            given = attention[layer].saliency.mean(dim=0)
-        else:
-            given = attention_of_class_token(class_token.queries[layer], class_token.keys[layer], keys[layer])
+        given = attention_given(attention[layer], keys[layer], class_token, layer)
         chosen = adaptively(given) if self.adaptive else None
         if chosen is None or len(chosen) >= n_target:
             chosen = self._chosen(given, n_target - 1)
         merged = absorb_nearest(keys[layer], chosen, given, self.n_nearest)
-        rows = merged.weights @ features if project is None else project(merged.weights @ hidden)
-        return Kept(rows, merged.positions, linear(merged.weights))
+        return Kept(merged.rows(features, hidden, project), merged.positions, linear(merged.weights))
 
     def _chosen(self, given: Tensor, n_chosen: int) -> Tensor:
         """[n_chosen] long: by attention, then evenly among the others."""

@@ -5,13 +5,18 @@ Re-exported by `pytest_vtc.compression`, where compressor files take it from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pytest_vtc.token_merging import all_but
 from pytest_vtc.token_similarity import unit_rows
+
+if TYPE_CHECKING:
+    from pytest_vtc.compression import ClassToken, EncoderAttention
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +25,10 @@ class WeightedSums:
 
     weights: Tensor
     positions: Tensor
+
+    def rows(self, features: Tensor, hidden: Tensor, project: Callable[[Tensor], Tensor] | None) -> Tensor:
+        """[M, D], of `hidden` [N, C] and then projected, or, where rows cannot be, of `features` [N, D]."""
+        return self.weights @ features if project is None else project(self.weights @ hidden)
 
 
 def beside_each_other(heads: Tensor) -> Tensor:
@@ -36,6 +45,16 @@ def attention_of_class_token(query: Tensor, own_key: Tensor, keys: Tensor) -> Te
     every = beside_each_other(torch.cat([own_key, keys], dim=1)).double()
     logits = every @ beside_each_other(query).double()[0]
     return (logits / every.shape[1] ** 0.5).softmax(dim=0)[1:].float()
+
+
+def attention_given(attention: EncoderAttention, keys: Tensor, class_token: ClassToken | None, layer: int) -> Tensor:
+    """What each token is given by the one class token of its grid, all heads as one, in a layer: [N] float32.
+
+    Without a class token, or where a grid has several, the saliency that the encoder computed, mean over heads.
+    """
+    if class_token is None or len(class_token.hidden) > 1:
+        return attention.saliency.mean(dim=0)
+    return attention_of_class_token(class_token.queries[layer], class_token.keys[layer], keys)
 
 
 def n_outliers(values: Tensor) -> int:

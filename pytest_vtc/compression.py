@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pytest_vtc.array_calls import Array as Array
 from pytest_vtc.attention_merging import absorb_nearest as absorb_nearest
+from pytest_vtc.attention_merging import attention_given as attention_given
 from pytest_vtc.attention_merging import attention_of_class_token as attention_of_class_token
 from pytest_vtc.attention_merging import n_outliers as n_outliers
 from pytest_vtc.coverage_selection import best_covering as best_covering
