@@ -70,6 +70,6 @@ def _most_tokens(layer: Any) -> int | None:
 
 def _uncounted(what: str) -> str:
     return (
-        f"its language model keeps other states than keys and values ({what}), of which vision tokens do not take a "
-        "known number of bytes each"
+        f"its language model keeps states other than keys and values of tokens ({what}), so that the memory which a "
+        "prompt takes is not known here"
     )
