@@ -158,6 +158,11 @@ class Measurement:
     def empty(self) -> bool:
         return not self.answer.strip()
 
+    @property
+    def said(self) -> str:
+        """What two answers are compared by: what the scoring rule read or, where it read nothing, the whole answer."""
+        return self.answer.strip() if self.parsed is None else self.parsed
+
     def to_row(self) -> tuple[Any, ...]:
         """Plain data, for the way from an xdist worker to the controller: values only, cell and generation flat."""
         cell, made = self.cell, self.generation

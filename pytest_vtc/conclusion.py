@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_vtc.analysis import analyse
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.gates import Verdict, evaluate, parse_gate
 from pytest_vtc.report import json_report, terminal
-from pytest_vtc.results import Results, summarize
+from pytest_vtc.results import Results
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,20 @@ def conclude(
         skipped=tuple(map(SkippedCell.from_dict, facts["skipped"])),
         interrupted=interrupted,
     )
-    summaries = summarize(every)
+    analysis = analyse(every)
     gates = [parse_gate(text) for text in every.gates]
     complete, shard = not interrupted, facts["shard"]
-    verdicts = evaluate(gates, summaries, facts["samples"], complete, shard, every.skipped)
+    verdicts = evaluate(gates, analysis.cells, facts["samples"], complete, shard, every.skipped)
     # A cell of which nothing was selected has a verdict, if a gate is on it, and no row.
     results = replace(every, cells=tuple(cell for cell in cells if every.expected[cell.id]))
-    summaries = [summary for summary in summaries if summary.n_expected]
+    analysis = replace(analysis, cells=[summary for summary in analysis.cells if summary.n_expected])
     problem = ""
     files: tuple[Path, ...] = ()
     try:
-        files = json_report.write(results, summaries, verdicts, Path(facts["output"]))
+        files = json_report.write(results, analysis, verdicts, Path(facts["output"]))
     except json_report.ReportError as error:
         problem = f"ERROR: {error}"
-    lines = terminal.render(results, summaries, verdicts, files, width, colour)
+    lines = terminal.render(results, analysis, verdicts, files, width, colour)
     selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
     if shard is not None:
         lines.append(

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
+from pytest_vtc.comparison import Comparison, compare_scores
 from pytest_vtc.sample_tables import Column, SampleTable, sample_tables
-from pytest_vtc.statistics import Interval, paired_difference, proportion_interval
+from pytest_vtc.statistics import Interval, proportion_interval
 
 MIN_CATEGORY_SAMPLES = 10
 """Categories with fewer stock samples are left out of the summary: their accuracy says next to nothing."""
@@ -202,7 +204,9 @@ class CellSummary:
     n_beyond_window: cases whose uncompressed sequence is longer than the model's sliding window.
     scored: False where the dataset has no answers. n_scored: measured cases whose sample has an answer.
     accuracy: mean score over them, 0 to 1; None if there are none.
-    delta_pp: accuracy minus stock's in percentage points, over the n_paired samples measured in both; None for stock.
+    versus: against stock, over the samples scored in both; None for stock and where there are none.
+    p_holm: its p after Holm's correction over all comparisons with stock in the run; None before that was made, and for
+    the cells of a seed group, which is corrected as one.
     budget: None if nothing was measured. positions: the policies really used.
     n_cached: cases answered from the store. seconds: mean per case when it was computed.
     """
@@ -218,26 +222,43 @@ class CellSummary:
     scored: bool
     n_scored: int
     accuracy: Interval | None
-    delta_pp: Interval | None
-    n_paired: int
+    versus: Comparison | None
     budget: Budget | None
     positions: tuple[str, ...]
     n_cached: int
     seconds: float | None
+    p_holm: float | None = None
 
     @property
     def n_missing(self) -> int:
         """Selected cases without a measurement: failed, or not reached."""
         return max(0, self.n_expected - self.n_measured)
 
+    @property
+    def delta_pp(self) -> Interval | None:
+        """Accuracy minus stock's in percentage points, paired."""
+        return None if self.versus is None else self.versus.difference_pp
+
+    @property
+    def n_paired(self) -> int:
+        """Samples scored here and in stock."""
+        return 0 if self.versus is None else self.versus.n
+
 
 @dataclass(frozen=True)
 class VariantAccuracy:
-    """Accuracy of one variant on one category, over n samples; None if there are none."""
+    """Accuracy of one variant on one category, over n samples; None if there are none.
+
+    delta_pp: against stock, paired, percentage points; None for stock. p: that there is no difference. q: the same
+    after Benjamini and Hochberg's correction over all categories and variants of the run.
+    """
 
     variant: str
     n: int
     accuracy: float | None
+    delta_pp: Interval | None = None
+    p: float | None = None
+    q: float | None = None
 
 
 @dataclass(frozen=True)
@@ -273,20 +294,33 @@ def summarize_categories(results: Results) -> list[CategorySummary]:
         stock = table.columns.get(Cell(table.model, table.dataset))
         if stock is None or not table.scored:
             continue
-        n_categories = len(table.categories)
-        counted = {cell: column.per_category(table, n_categories) for cell, column in table.columns.items()}
-        n_stock = counted[Cell(table.model, table.dataset)][0]
-        for code in sorted(range(n_categories), key=lambda c: table.categories[c]):
-            if n_stock[code] < MIN_CATEGORY_SAMPLES:
+        scores = {cell: column.by_sample(table.n_samples) for cell, column in table.columns.items()}
+        before = scores[Cell(table.model, table.dataset)]
+        for code in sorted(range(len(table.categories)), key=lambda c: table.categories[c]):
+            here = table.category_codes == code
+            n_stock = int((here & ~np.isnan(before)).sum())
+            if n_stock < MIN_CATEGORY_SAMPLES:
                 continue
             variants = tuple(
-                VariantAccuracy(cell.variant, int(n[code]), float(total[code] / n[code]) if n[code] else None)
-                for cell, (n, total) in counted.items()
+                _in_category(cell.variant, None if cell.is_stock else before[here], own[here], table.group_codes[here])
+                for cell, own in scores.items()
             )
-            summaries.append(
-                CategorySummary(table.model, table.dataset, table.categories[code], int(n_stock[code]), variants)
-            )
+            summaries.append(CategorySummary(table.model, table.dataset, table.categories[code], n_stock, variants))
     return summaries
+
+
+def _in_category(
+    variant: str, before: NDArray[np.float64] | None, own: NDArray[np.float64], groups: NDArray[np.intp]
+) -> VariantAccuracy:
+    """before: stock's scores [n], own: the variant's, NaN where there are none; None for stock itself."""
+    scored = ~np.isnan(own)
+    accuracy = float(own[scored].mean()) if scored.any() else None
+    versus = None
+    if before is not None:
+        both = scored & ~np.isnan(before)
+        versus = compare_scores(before[both], own[both], groups[both])
+    delta, p = (None, None) if versus is None else (versus.difference_pp, versus.p)
+    return VariantAccuracy(variant, int(scored.sum()), accuracy, delta, p)
 
 
 def in_run_order(results: Results) -> list[Measurement]:
@@ -309,15 +343,7 @@ def _summary(
     scored = ~np.isnan(column.scores)
     rows = column.rows[scored]
     accuracy = proportion_interval(column.scores[scored], table.group_codes[rows]) if len(rows) else None
-    delta, n_paired = None, 0
-    if not cell.is_stock and stock is not None:
-        partner = np.full(table.n_samples, np.nan)
-        partner[stock.rows] = stock.scores
-        paired = rows[~np.isnan(partner[rows])]
-        n_paired = len(paired)
-        if n_paired:
-            own = column.scores[scored][~np.isnan(partner[rows])]
-            delta = paired_difference(partner[paired], own, table.group_codes[paired]).scaled(100)
+    versus = None if cell.is_stock or stock is None else versus_stock(table, stock, column)
     return CellSummary(
         cell=cell,
         n_expected=n_expected,
@@ -330,13 +356,20 @@ def _summary(
         scored=table.scored,
         n_scored=len(rows),
         accuracy=accuracy,
-        delta_pp=delta,
-        n_paired=n_paired,
+        versus=versus,
         budget=_budget(column, stock, table.n_samples),
         positions=tuple(sorted({m.generation.positions for m in found})),
         n_cached=sum(m.cached for m in found),
         seconds=float(np.mean([m.generation.seconds for m in found])) if found else None,
     )
+
+
+def versus_stock(table: SampleTable, stock: Column, column: Column) -> Comparison | None:
+    """A column against that of stock, on the samples scored in both."""
+    before, after = stock.by_sample(table.n_samples), column.by_sample(table.n_samples)
+    both = ~np.isnan(before) & ~np.isnan(after)
+    answers = stock.said(both), column.said(both)
+    return compare_scores(before[both], after[both], table.group_codes[both], answers, check=True)
 
 
 def _budget(column: Column, stock: Column | None, n_samples: int) -> Budget | None:

@@ -23,14 +23,15 @@ class Column:
     rows: NDArray[np.intp]
     scores: NDArray[np.float64]
 
-    def per_category(self, table: SampleTable, n_categories: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Number of scored samples [C] and sum of their scores [C] for each category."""
-        scored = ~np.isnan(self.scores)
-        codes = table.category_codes[self.rows[scored]]
-        return (
-            np.bincount(codes, minlength=n_categories),
-            np.bincount(codes, weights=self.scores[scored], minlength=n_categories).astype(np.float64),
-        )
+    def by_sample(self, n_samples: int) -> NDArray[np.float64]:
+        """Score of each sample of the table [n_samples], NaN where it has none here."""
+        scores = np.full(n_samples, np.nan)
+        scores[self.rows] = self.scores
+        return scores
+
+    def said(self, wanted: NDArray[np.bool_]) -> list[str]:
+        """What was answered to the samples of the table that are `wanted`, in the table's order."""
+        return [m.said for m, row in zip(self.measurements, self.rows, strict=True) if wanted[row]]
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pytest_vtc.cells import Cell
+from pytest_vtc.comparison import Comparison, compare_scores
 from pytest_vtc.results import Manifest, Results
 from pytest_vtc.sample_tables import SampleTable, sample_tables
-from pytest_vtc.statistics import Interval, paired_difference, proportion_interval
+from pytest_vtc.statistics import Interval, proportion_interval
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class SeedGroup:
     n_samples: samples scored with every one of `seeds`; all figures are over these.
     by_seed: accuracy with each of `seeds`, 0 to 1; the mean, its interval and the difference to stock are those of the
     samples' mean scores over the seeds, which is what "a random choice" scores on a sample.
-    delta_pp: percentage points, over the n_paired of these samples that stock has been measured on.
+    versus: against stock, over those of these samples that stock has been measured on. p_holm: its p after Holm's
+    correction over all comparisons with stock in the run; None before that was made.
     """
 
     model: str
@@ -37,8 +38,17 @@ class SeedGroup:
     n_samples: int
     by_seed: tuple[float, ...]
     accuracy: Interval | None
-    delta_pp: Interval | None
-    n_paired: int
+    versus: Comparison | None
+    p_holm: float | None = None
+
+    @property
+    def delta_pp(self) -> Interval | None:
+        """Accuracy minus stock's in percentage points, paired."""
+        return None if self.versus is None else self.versus.difference_pp
+
+    @property
+    def n_paired(self) -> int:
+        return 0 if self.versus is None else self.versus.n
 
     @property
     def note(self) -> str:
@@ -78,24 +88,23 @@ def _seed(manifest: Manifest, spec: str) -> int:
 
 def _summary(manifest: Manifest, table: SampleTable, spec: str, ratio: float, cells: Sequence[Cell]) -> SeedGroup:
     cells = sorted(cells, key=lambda cell: _seed(manifest, str(cell.compressor)))
-    scores = {cell: _by_sample(table, cell) for cell in cells}
+    scores = {cell: table.columns[cell].by_sample(table.n_samples) for cell in cells}
     scored = [cell for cell in cells if not np.isnan(scores[cell]).all()]
     seeds = tuple(_seed(manifest, str(cell.compressor)) for cell in scored)
     asked = [_seed(manifest, other) for other, about in manifest["compressors"].items() if about["seed_group"] == spec]
     by_seed: tuple[float, ...] = ()
-    accuracy, delta, common, paired = None, None, np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    accuracy, versus, common = None, None, np.zeros(0, dtype=np.intp)
     if scored:
         stacked = np.stack([scores[cell] for cell in scored])
         common = np.flatnonzero(~np.isnan(stacked).any(axis=0))
-        stock = Cell(table.model, table.dataset)
-        partner = _by_sample(table, stock) if stock in table.columns else np.full(table.n_samples, np.nan)
-        paired = common[~np.isnan(partner[common])]
         means = stacked.mean(axis=0)
         if len(common):
             by_seed = tuple(float(of_seed.mean()) for of_seed in stacked[:, common])
             accuracy = proportion_interval(means[common], table.group_codes[common])
-        if len(paired):
-            delta = paired_difference(partner[paired], means[paired], table.group_codes[paired]).scaled(100)
+        if (stock := table.columns.get(Cell(table.model, table.dataset))) is not None:
+            before = stock.by_sample(table.n_samples)
+            paired = common[~np.isnan(before[common])]
+            versus = compare_scores(before[paired], means[paired], table.group_codes[paired], check=True)
     return SeedGroup(
         model=table.model,
         dataset=table.dataset,
@@ -107,14 +116,5 @@ def _summary(manifest: Manifest, table: SampleTable, spec: str, ratio: float, ce
         n_samples=len(common),
         by_seed=by_seed,
         accuracy=accuracy,
-        delta_pp=delta,
-        n_paired=len(paired),
+        versus=versus,
     )
-
-
-def _by_sample(table: SampleTable, cell: Cell) -> NDArray[np.float64]:
-    """Score of each sample of the table in one cell, NaN where it has none: [n_samples]."""
-    column = table.columns[cell]
-    scores = np.full(table.n_samples, np.nan)
-    scores[column.rows] = column.scores
-    return scores

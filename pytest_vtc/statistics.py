@@ -1,9 +1,10 @@
-"""Intervals for accuracies and for differences to stock: paired, clustered by image, honest where nothing varies."""
+"""Intervals for accuracies and for paired differences and ratios: clustered by image, honest where nothing varies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ Scores = NDArray[np.float64] | Sequence[float]
 Groups = NDArray[Any] | Sequence[str] | Sequence[int]
 
 _NO_SPREAD = 1e-12  # standard errors below this are rounding: scores lie in [0, 1]
+_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class Interval:
 def proportion_interval(scores: Scores, groups: Groups | None = None) -> Interval:
     """Mean score with its 95 % interval, within [0, 1].
 
-    Wilson's interval (statsmodels) where scores are 0 or 1 and every sample is a group of its own. Otherwise the mean
-    plus and minus the cluster-robust standard error times Student's t with (clusters - 1) degrees of freedom, clipped.
+    Wilson's interval where scores are 0 or 1 and every sample is a group of its own. Otherwise Wilson's interval of as
+    many independent coins as would vary like this mean: p (1 - p) / SE^2 of them, SE being the cluster-robust standard
+    error, with Student's t of (clusters - 1) degrees of freedom for the normal quantile.
+
     Where that standard error is zero (everything right, say) it would claim certainty; the interval is then Wilson's
     with one observation per cluster, which is too wide rather than too narrow: a score in [0, 1] with mean p varies at
     most as much as a coin with probability p, and images are drawn independently of each other.
@@ -53,45 +57,161 @@ def proportion_interval(scores: Scores, groups: Groups | None = None) -> Interva
     codes, n_clusters = _clusters(groups, n)
     estimate = float(values.mean())
     if n_clusters == n and bool(np.isin(values, (0.0, 1.0)).all()):
-        return Interval(estimate, *_wilson(float(values.sum()), n))
+        return Interval(estimate, *_wilson(estimate, n, _Z))
     if n_clusters < 2:
         return Interval(estimate, None, None)
-    low, high, spread = _cluster_robust(values, codes)
-    if spread < _NO_SPREAD:
-        return Interval(estimate, *_wilson(estimate * n_clusters, n_clusters))
-    return Interval(estimate, max(0.0, low), min(1.0, high))
+    error = _standard_error(values - estimate, codes, n_clusters)
+    if error < _NO_SPREAD:
+        return Interval(estimate, *_wilson(estimate, n_clusters, _Z))
+    return Interval(estimate, *_wilson(estimate, estimate * (1 - estimate) / error**2, _t(n_clusters - 1)))
 
 
-def paired_difference(stock: Scores, other: Scores, groups: Groups | None = None) -> Interval:
-    """Mean of `other - stock` over the same samples, in score units, with its 95 % interval, within [-1, 1].
+def paired_difference(before: Scores, after: Scores, groups: Groups | None = None) -> Interval:
+    """Mean of `after - before` over the same samples, in score units, with its 95 % interval, within [-1, 1].
 
     The interval is the mean plus and minus t (clusters - 1 degrees of freedom) times the cluster-robust (sandwich)
-    standard error with the small-sample correction G / (G - 1): statsmodels' OLS on a constant, `cov_type="cluster"`.
+    standard error with the small-sample correction G / (G - 1).
 
     Where no cluster deviates (no answer changed, say) the sandwich is zero wide, which would claim a certainty that no
     finite sample gives. The rule then: of G clusters none deviated, so the share of deviating clusters in the
     population may still be up to w = z^2 / (G + z^2), Wilson's upper bound for 0 of G; a deviating cluster can differ
     by anything from -1 to 1; so the mean lies in (1 - w) * estimate -+ w. For 200 unchanged images: 0 -+ 1.9 points.
 
-    stock, other: [n] scores in [0, 1] of the same samples in the same order. groups: [n] labels of their clusters; None
-    if each sample is its own. Fewer than two clusters give no interval. Raises ValueError if lengths differ or are 0.
+    before, after: [n] scores in [0, 1] of the same samples in the same order. groups: [n] labels of their clusters;
+    None if each is its own. Fewer than two clusters give no interval. Raises ValueError if lengths differ or are 0.
     """
-    before, after = np.asarray(stock, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    if len(before) != len(after):
-        raise ValueError(f"paired scores must be of the same samples: {len(before)} stock, {len(after)} other")
-    n = len(before)
-    if n == 0:
-        raise ValueError("no pairs: a difference over nothing is undefined")
+    return paired_test(before, after, groups)[0]
+
+
+def difference_p(before: Scores, after: Scores, groups: Groups | None = None) -> float | None:
+    """Two-sided p of "no difference", of the same test as `paired_difference`; arguments and errors are the same.
+
+    Below 0.05 exactly if the 95 % interval excludes 0; 1.0 where nothing changed; None where there is no interval.
+    """
+    return paired_test(before, after, groups)[1]
+
+
+def paired_test(before: Scores, after: Scores, groups: Groups | None = None) -> tuple[Interval, float | None]:
+    """What `paired_difference` and `difference_p` return, at the cost of one of them."""
+    first, second = _pair(before, after)
+    n = len(first)
     codes, n_clusters = _clusters(groups, n)
-    differences = after - before
+    differences = second - first
     estimate = float(differences.mean())
     if n_clusters < 2:
-        return Interval(estimate, None, None)
-    low, high, spread = _cluster_robust(differences, codes)
-    if spread < _NO_SPREAD:
-        _, unseen = _wilson(0.0, n_clusters)
+        return Interval(estimate, None, None), None
+    error = _standard_error(differences - estimate, codes, n_clusters)
+    if error < _NO_SPREAD:
+        unseen = _unseen(n_clusters)
         low, high = (1 - unseen) * estimate - unseen, (1 - unseen) * estimate + unseen
-    return Interval(estimate, max(-1.0, low), min(1.0, high))
+        # The z at which the rule's interval would end at 0.
+        p = 2 * NormalDist().cdf(-((n_clusters * abs(estimate)) ** 0.5))
+    else:
+        half = _t(n_clusters - 1) * error
+        low, high = estimate - half, estimate + half
+        p = _t_p(estimate / error, n_clusters - 1)
+    return Interval(estimate, max(-1.0, low), min(1.0, high)), p
+
+
+def share_of_stock(stock: Scores, other: Scores, groups: Groups | None = None) -> Interval:
+    """Mean of `other` divided by the mean of `stock`, 1 being stock's accuracy, with its 95 % interval, at least 0.
+
+    The ratio is linearised (delta method): the cluster-robust standard error of the mean of `other - ratio * stock`,
+    divided by the mean of `stock`; t with (clusters - 1) degrees of freedom. Where no cluster deviates from the ratio
+    the rule of `paired_difference` applies: up to w of the clusters may, each by -ratio to 1.
+
+    Arguments as in `paired_difference`. Raises ValueError where `stock` has no right answer: nothing to be a share of.
+    """
+    base, values = _pair(stock, other)
+    codes, n_clusters = _clusters(groups, len(base))
+    level = float(base.mean())
+    if level <= 0:
+        raise ValueError("stock has no right answer: a share of it is undefined")
+    ratio = float(values.mean()) / level
+    if n_clusters < 2:
+        return Interval(ratio, None, None)
+    error = _standard_error(values - ratio * base, codes, n_clusters) / level
+    if error < _NO_SPREAD:
+        unseen = _unseen(n_clusters) / level
+        return Interval(ratio, ratio * max(0.0, 1 - unseen), ratio + unseen)
+    half = _t(n_clusters - 1) * error
+    return Interval(ratio, max(0.0, ratio - half), ratio + half)
+
+
+def mean_of_shares(shares: Sequence[Interval], n_clusters: Sequence[int]) -> Interval:
+    """Plain mean of the shares of several datasets, each counting the same, with its 95 % interval.
+
+    Datasets are independent samples, so squared standard errors add; a standard error is a side of the share's
+    interval over the t it was made with, each side for itself, so that a skewed interval stays skewed (Zou and Donner
+    2008). Degrees of freedom by Welch and Satterthwaite. Of one dataset this is its own interval.
+
+    shares: of K datasets. n_clusters: [K] how many clusters each was measured on. A share without an interval leaves
+    the mean without one. Raises ValueError if there are no shares or the lengths differ.
+    """
+    if len(shares) != len(n_clusters):
+        raise ValueError(f"{len(shares)} shares, but cluster counts of {len(n_clusters)}")
+    if not shares:
+        raise ValueError("no shares: a mean over no datasets is undefined")
+    estimate = sum(share.estimate for share in shares) / len(shares)
+    below: list[float] = []
+    above: list[float] = []
+    for share, count in zip(shares, n_clusters, strict=True):
+        if share.low is None or share.high is None:
+            return Interval(estimate, None, None)
+        below.append((share.estimate - share.low) / _t(count - 1))
+        above.append((share.high - share.estimate) / _t(count - 1))
+    degrees = [count - 1 for count in n_clusters]
+    return Interval(
+        estimate,
+        estimate - _joint_half_width(below, degrees) / len(shares),
+        estimate + _joint_half_width(above, degrees) / len(shares),
+    )
+
+
+def bootstrap_difference(
+    before: Scores, after: Scores, groups: Groups | None = None, seed: int = 0, n_resamples: int = 2000
+) -> Interval:
+    """`paired_difference` checked by another road: the interval by a bootstrap over whole clusters.
+
+    Clusters are drawn with replacement, each with all its pairs (scipy, percentile interval); needs no normal
+    distribution, but is too narrow on few clusters. Where no cluster deviates, resampling cannot either, and
+    the rule of `paired_difference` gives the ends. Arguments and errors as there; the same seed gives the same ends.
+    """
+    plain = paired_difference(before, after, groups)
+    first, second = _pair(before, after)
+    codes, n_clusters = _clusters(groups, len(first))
+    differences = second - first
+    if n_clusters < 2 or _standard_error(differences - plain.estimate, codes, n_clusters) < _NO_SPREAD:
+        return plain
+    from scipy.stats import bootstrap
+
+    sums = np.bincount(codes, weights=differences)
+    sizes = np.bincount(codes).astype(np.float64)
+
+    def ratio(totals: NDArray[np.float64], counts: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+        return totals.sum(axis=axis) / counts.sum(axis=axis)
+
+    drawn: Any = bootstrap(
+        (sums, sizes),
+        ratio,
+        n_resamples=n_resamples,
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        confidence_level=CONFIDENCE,
+        rng=np.random.default_rng(seed),
+    )
+    ends = drawn.confidence_interval
+    return Interval(plain.estimate, min(float(ends.low), plain.estimate), max(float(ends.high), plain.estimate))
+
+
+def _pair(before: Scores, after: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if len(first) != len(second):
+        raise ValueError(f"paired scores must be of the same samples: {len(first)} before, {len(second)} after")
+    if len(first) == 0:
+        raise ValueError("no pairs: a difference over nothing is undefined")
+    return first, second
 
 
 def _clusters(groups: Groups | None, n: int) -> tuple[NDArray[np.intp], int]:
@@ -104,25 +224,50 @@ def _clusters(groups: Groups | None, n: int) -> tuple[NDArray[np.intp], int]:
     return codes.reshape(-1), len(labels)
 
 
-def _cluster_robust(values: NDArray[np.float64], codes: NDArray[np.intp]) -> tuple[float, float, float]:
-    """Low and high end of the 95 % interval of the mean, and its standard error; at least two clusters."""
-    # Here and below: statsmodels takes over a second to import, which only a run that has results to judge should pay.
-    from statsmodels.regression.linear_model import OLS
+def _standard_error(residuals: NDArray[np.float64], codes: NDArray[np.intp], n_clusters: int) -> float:
+    """Cluster-robust standard error of a mean, given what is left of each sample after it; at least two clusters.
 
-    # An intercept-only fit is exact only up to rounding; around the mean it is exactly zero where nothing varies.
-    center = float(values.mean())
-    deviations = values - center
-    if float(np.abs(np.bincount(codes, weights=deviations)).max()) / len(values) < _NO_SPREAD:
-        return center, center, 0.0
-    fit: Any = OLS(deviations, np.ones_like(deviations)).fit(cov_type="cluster", cov_kwds={"groups": codes}, use_t=True)
-    low, high = fit.conf_int(alpha=1 - CONFIDENCE)[0]
-    return center + float(low), center + float(high), float(fit.bse[0])
+    The sandwich of a regression on a constant (Liang and Zeger 1986) with the correction G / (G - 1): what
+    statsmodels' OLS with `cov_type="cluster"` gives, without the fit.
+    """
+    sums = np.bincount(codes, weights=residuals)
+    return float((n_clusters / (n_clusters - 1) * (sums @ sums)) ** 0.5) / len(residuals)
 
 
-def _wilson(successes: float, n: int) -> tuple[float, float]:
-    from statsmodels.stats.proportion import proportion_confint
+def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
+    """Ends of Wilson's (1927) score interval for a share of n independent trials, which need not be whole."""
+    center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    # At shares of 0 and 1 the ends are off by rounding; an interval holds its estimate.
+    return max(0.0, min(center - half, share)), min(1.0, max(center + half, share))
 
-    ends: Any = proportion_confint(successes, n, alpha=1 - CONFIDENCE, method="wilson")
-    # statsmodels' ends at 0 of n and n of n are off by rounding only; an interval holds its estimate.
-    share = successes / n
-    return max(0.0, min(float(ends[0]), share)), min(1.0, max(float(ends[1]), share))
+
+def _unseen(n_clusters: int) -> float:
+    """The share of clusters that may deviate though none of these did: Wilson's upper bound for 0 of G."""
+    return _Z**2 / (n_clusters + _Z**2)
+
+
+def _joint_half_width(errors: Sequence[float], degrees: Sequence[int]) -> float:
+    """Half of the interval of a sum of independent terms, from their standard errors (Welch and Satterthwaite)."""
+    variance = sum(error**2 for error in errors)
+    if variance == 0:
+        return 0.0
+    joint = variance**2 / sum(error**4 / df for error, df in zip(errors, degrees, strict=True))
+    return _t(joint) * variance**0.5
+
+
+# scipy takes a fraction of a second to import, which only a run that has results to judge should pay.
+
+
+def _t(degrees: float) -> float:
+    """Student's t that the 95 % interval reaches."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
+
+
+def _t_p(statistic: float, degrees: float) -> float:
+    """Two-sided p of Student's t."""
+    from scipy.special import stdtr
+
+    return min(1.0, 2 * float(stdtr(degrees, -abs(statistic))))

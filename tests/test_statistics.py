@@ -112,7 +112,7 @@ def test_an_empty_pairing_is_refused() -> None:
 
 
 def test_pairs_of_unequal_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="3 stock, 2 other"):
+    with pytest.raises(ValueError, match="3 before, 2 after"):
         paired_difference([1, 1, 1], [1, 1])
 
 
@@ -130,19 +130,28 @@ def test_accuracy_of_singletons_is_wilsons(n: int, data: st.DataObject) -> None:
     assert result == proportion_interval([1.0] * correct + [0.0] * (n - correct))
 
 
-def test_accuracy_over_clusters_is_the_sandwich() -> None:
+def wilson_of_sandwich(scores: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """The ends are the shares p whose distance to the mean is t times their own standard error, p (1 - p) scaled."""
+    mean, n_clusters = float(scores.mean()), len(np.unique(groups))
+    t = float(student.ppf(0.975, n_clusters - 1))
+    error = (sandwich(scores, groups)[1] - mean) / t
+    scale = t**2 * error**2 / (mean * (1 - mean))
+    low, high = sorted(np.roots([1 + scale, -(2 * mean + scale), mean**2]))
+    return float(low), float(high)
+
+
+def test_accuracy_over_clusters_is_wilsons_at_the_effective_sample_size() -> None:
     rng = np.random.default_rng(4)
     groups = np.repeat(np.arange(30), 5)
     scores = rng.integers(0, 2, 150).astype(float)
     result = proportion_interval(scores, groups)
-    assert (result.low, result.high) == pytest.approx(sandwich(scores, groups))
+    assert (result.low, result.high) == pytest.approx(wilson_of_sandwich(scores, groups))
 
 
-def test_fractional_scores_use_the_t_interval_even_without_clusters() -> None:
+def test_fractional_scores_use_the_effective_sample_size_even_without_clusters() -> None:
     scores = np.array([0.3, 0.6, 0.9, 1.0, 0.0, 0.3])
     result = proportion_interval(scores)
-    low, high = sandwich(scores, np.arange(6))
-    assert (result.low, result.high) == pytest.approx((low, high))
+    assert (result.low, result.high) == pytest.approx(wilson_of_sandwich(scores, np.arange(6)))
 
 
 def test_everything_right_over_clusters_is_wilsons_with_one_observation_per_image() -> None:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from pytest_vtc.analysis import Analysis
 from pytest_vtc.cells import Cell, Generation, Measurement, SkippedCell
+from pytest_vtc.comparison import Comparison
 from pytest_vtc.gates import Verdict
-from pytest_vtc.results import (
-    CategorySummary,
-    CellSummary,
-    Results,
-    in_run_order,
-    summarize_categories,
-)
-from pytest_vtc.seed_groups import SeedGroup, summarize_seeds
+from pytest_vtc.results import CategorySummary, CellSummary, Results, in_run_order
+from pytest_vtc.seed_groups import SeedGroup
+from pytest_vtc.standings import MeanShare, Pair
 from pytest_vtc.statistics import Interval
 from pytest_vtc.whole_file import write_whole
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = Path(__file__).with_name("results.schema.json")
 
 RUN_DEPENDENT = "run"
@@ -32,15 +30,13 @@ class ReportError(RuntimeError):
     """A results file cannot be written; the message names it and says what to do."""
 
 
-def write(
-    results: Results, summaries: Sequence[CellSummary], verdicts: Sequence[Verdict], folder: Path
-) -> tuple[Path, Path]:
+def write(results: Results, analysis: Analysis, verdicts: Sequence[Verdict], folder: Path) -> tuple[Path, Path]:
     """Write `results.json` and `samples.jsonl` to `folder` and return their paths.
 
     Each is written beside its place, synced, and moved there, so that a reader finds the old file or the new one.
     Raises ReportError.
     """
-    document = to_document(results, summaries, verdicts)
+    document = to_document(results, analysis, verdicts)
     samples = (sample_line(measurement) for measurement in in_run_order(results))
     summary_path, samples_path = folder / "results.json", folder / "samples.jsonl"
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
@@ -49,7 +45,7 @@ def write(
     return summary_path, samples_path
 
 
-def to_document(results: Results, summaries: Sequence[CellSummary], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def to_document(results: Results, analysis: Analysis, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """The content of results.json as plain data; NaN and infinity have become None."""
     order = {cell: rank for rank, cell in enumerate(results.cells)}
     errors = sorted(results.errors, key=lambda error: (order[error.cell], error.sample))
@@ -57,11 +53,13 @@ def to_document(results: Results, summaries: Sequence[CellSummary], verdicts: Se
         "schema_version": SCHEMA_VERSION,
         "manifest": results.manifest,
         "interrupted": results.interrupted,
-        "cells": [_cell(summary) for summary in summaries],
-        "seed_groups": [_seed_group(group) for group in summarize_seeds(results)],
+        "cells": [_cell(summary) for summary in analysis.cells],
+        "seed_groups": [_seed_group(group) for group in analysis.seed_groups],
         "skipped": [_skipped(item) for item in results.skipped],
-        "categories": [_category(summary) for summary in summarize_categories(results)],
-        "budget": [_budget(summary) for summary in summaries],
+        "pairs": [_pair(pair) for pair in analysis.pairs],
+        "shares": [_mean_share(share) for share in analysis.shares],
+        "categories": [_category(summary) for summary in analysis.categories],
+        "budget": [_budget(summary) for summary in analysis.cells],
         "gates": {
             "asked": list(results.gates),
             "verdicts": [
@@ -162,8 +160,8 @@ def _cell(summary: CellSummary) -> dict[str, Any]:
         "scored": summary.scored,
         "n_scored": summary.n_scored,
         "accuracy": _interval(summary.accuracy),
-        "delta_pp": _interval(summary.delta_pp),
-        "n_paired": summary.n_paired,
+        "versus_stock": None if summary.versus is None else comparison(summary.versus),
+        "p_holm": summary.p_holm,
         "positions": list(summary.positions),
         RUN_DEPENDENT: {"n_cached": summary.n_cached, "seconds_per_case": summary.seconds},
     }
@@ -184,8 +182,8 @@ def _seed_group(group: SeedGroup) -> dict[str, Any]:
         "lowest": min(group.by_seed, default=None),
         "highest": max(group.by_seed, default=None),
         "sd": group.sd,
-        "delta_pp": _interval(group.delta_pp),
-        "n_paired": group.n_paired,
+        "versus_stock": None if group.versus is None else comparison(group.versus),
+        "p_holm": group.p_holm,
     }
 
 
@@ -218,7 +216,55 @@ def _category(summary: CategorySummary) -> dict[str, Any]:
         "dataset": summary.dataset,
         "category": summary.category,
         "n": summary.n,
-        "variants": [{"variant": v.variant, "n": v.n, "accuracy": v.accuracy} for v in summary.variants],
+        "variants": [
+            {
+                "variant": v.variant,
+                "n": v.n,
+                "accuracy": v.accuracy,
+                "delta_pp": _interval(v.delta_pp),
+                "p": v.p,
+                "q": v.q,
+            }
+            for v in summary.variants
+        ],
+    }
+
+
+def comparison(versus: Comparison) -> dict[str, Any]:
+    """A comparison as plain data."""
+    flips = versus.flips
+    return {
+        "n": versus.n,
+        "n_images": versus.n_images,
+        "difference_pp": _interval(versus.difference_pp),
+        "bootstrap_pp": _interval(versus.bootstrap_pp),
+        "share": _interval(versus.share),
+        "flips": None if flips is None else dataclasses.asdict(flips),
+        "p": versus.p,
+        "p_mcnemar": versus.p_mcnemar,
+    }
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        "model": pair.model,
+        "dataset": pair.dataset,
+        "ratio": pair.ratio,
+        "first": pair.first,
+        "second": pair.second,
+        "versus": comparison(pair.versus),
+        "p_holm": pair.p_holm,
+    }
+
+
+def _mean_share(share: MeanShare) -> dict[str, Any]:
+    return {
+        "model": share.model,
+        "compressor": share.compressor,
+        "ratio": share.ratio,
+        "share": _interval(share.share),
+        "datasets": list(share.datasets),
+        "missing": list(share.missing),
     }
 
 

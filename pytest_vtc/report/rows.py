@@ -68,8 +68,8 @@ def _together(group: SeedGroup, members: Sequence[CellSummary]) -> CellSummary:
         n_beyond_window=sum(member.n_beyond_window for member in members),
         n_scored=group.n_samples,
         accuracy=group.accuracy,
-        delta_pp=group.delta_pp,
-        n_paired=group.n_paired,
+        versus=group.versus,
+        p_holm=group.p_holm,
         budget=_budget(members),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from pytest_vtc.analysis import Analysis
 from pytest_vtc.cells import MEANINGLESS, Cell
 from pytest_vtc.gates import Outcome, Verdict
 from pytest_vtc.report.columns import (
@@ -27,9 +28,8 @@ from pytest_vtc.results import (
     CellSummary,
     Results,
     in_run_order,
-    summarize_categories,
 )
-from pytest_vtc.seed_groups import SeedGroup, summarize_seeds
+from pytest_vtc.seed_groups import SeedGroup
 from pytest_vtc.statistics import Interval
 
 _MIN_NAME = 12  # names that would get less room than this get the room of the counts
@@ -54,7 +54,7 @@ _OUTCOMES: dict[Outcome, tuple[str, Colour]] = {
 
 def render(
     results: Results,
-    summaries: Sequence[CellSummary],
+    analysis: Analysis,
     verdicts: Sequence[Verdict],
     files: Sequence[Path],
     width: int,
@@ -68,7 +68,7 @@ def render(
     gates, where the `files` are and how to see more. Lines fit `width` columns (80 or more), paths excepted.
     """
     paint = painter(colour)
-    categories, groups = summarize_categories(results), summarize_seeds(results)
+    summaries, categories, groups = analysis.cells, analysis.categories, analysis.seed_groups
     lines: list[str] = []
     if results.interrupted:
         way_on = (

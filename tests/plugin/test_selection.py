@@ -41,7 +41,7 @@ def test_k_filters_and_the_stock_partner_comes_along(run_vtc: RunVtc, results: A
     assert n_measured(result) == 4
     by_variant = {cell["variant"]: cell for cell in results()["cells"]}
     assert list(by_variant) == ["stock", "divprune@0.5"]
-    assert by_variant["stock"]["n_measured"] == by_variant["divprune@0.5"]["n_paired"] == 4
+    assert by_variant["stock"]["n_measured"] == by_variant["divprune@0.5"]["versus_stock"]["n"] == 4
 
 
 def test_k_understands_and_not(run_vtc: RunVtc) -> None:

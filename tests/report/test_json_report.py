@@ -13,21 +13,22 @@ from typing import Any
 import jsonschema
 import pytest
 
+from pytest_vtc.analysis import analyse
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.gates import evaluate, parse_gate
 from pytest_vtc.report.json_report import SCHEMA, ReportError, comparable, sample_line, to_document, write
-from pytest_vtc.results import Results, summarize
+from pytest_vtc.results import Results
 from tests.run_of import HALF, QUARTER, STOCK, manifest, measured, of_seed, run_of, seeded
 
 Written = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
 def written(results: Results, folder: Path) -> Written:
-    summaries = summarize(results)
+    analysis = analyse(results)
     verdicts = evaluate(
-        [parse_gate(gate) for gate in results.gates], summaries, results.expected, not results.interrupted
+        [parse_gate(gate) for gate in results.gates], analysis.cells, results.expected, not results.interrupted
     )
-    summary, samples = write(results, summaries, verdicts, folder)
+    summary, samples = write(results, analysis, verdicts, folder)
     lines = samples.read_text(encoding="utf-8").split("\n")
     assert lines.pop() == ""
     return json.loads(summary.read_text(encoding="utf-8"), parse_constant=pytest.fail), [*map(json.loads, lines)]
@@ -116,7 +117,7 @@ def test_what_is_written_is_as_documented(
 
 def a_group(**changed: Any) -> dict[str, Any]:
     summary = run_of({STOCK: [1.0], of_seed(0): [1.0], of_seed(1): [0.0]}, manifest=seeded(0, 1))
-    (group,) = to_document(summary, [], [])["seed_groups"]
+    (group,) = to_document(summary, analyse(summary), [])["seed_groups"]
     return group | changed
 
 
@@ -128,7 +129,7 @@ def test_a_group_of_seeds_is_documented_with_its_spread() -> None:
     assert (group["by_seed"], group["lowest"], group["highest"]) == ([1.0, 0.0], 0.0, 1.0)
     assert group["sd"] == pytest.approx(math.sqrt(0.5))
     assert group["accuracy"]["estimate"] == 0.5
-    assert group["delta_pp"]["estimate"] == -50.0
+    assert group["versus_stock"]["difference_pp"]["estimate"] == -50.0
 
 
 BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -179,9 +180,10 @@ def test_a_cell_tells_what_was_measured(tmp_path: Path) -> None:
     assert (half["id"], half["compressor"], half["ratio"]) == ("tiny/probes/divprune@0.5", "divprune", 0.5)
     assert (half["n_expected"], half["n_measured"], half["n_missing"], half["n_errors"]) == (12, 11, 1, 1)
     assert half["accuracy"]["estimate"] == pytest.approx((66 - 5) / 12 / 11)
-    assert half["delta_pp"]["low"] < half["delta_pp"]["estimate"] < half["delta_pp"]["high"]
+    difference = half["versus_stock"]["difference_pp"]
+    assert difference["low"] < difference["estimate"] < difference["high"]
     assert half["run"] == {"n_cached": 4, "seconds_per_case": 0.25}
-    assert (quarter["n_measured"], quarter["accuracy"], quarter["delta_pp"]) == (0, None, None)
+    assert (quarter["n_measured"], quarter["accuracy"], quarter["versus_stock"]) == (0, None, None)
 
 
 def test_the_budget_audit_tells_what_was_kept(tmp_path: Path) -> None:

@@ -11,22 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_vtc.analysis import analyse
 from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.gates import Verdict, evaluate, parse_gate
 from pytest_vtc.report.columns import Column, broken, chunks, clipped, tabulated
 from pytest_vtc.report.terminal import render
-from pytest_vtc.results import Results, summarize
+from pytest_vtc.results import Results
 from tests.run_of import HALF, QUARTER, STOCK, manifest, measured, of_seed, run_of, seeded
 
 FILES = [Path("vtc-results/results.json"), Path("vtc-results/samples.jsonl")]
 
 
 def shown(results: Results, *gates: str, width: int = 80, colour: bool = False) -> list[str]:
-    summaries = summarize(results)
+    analysis = analyse(results)
     verdicts: list[Verdict] = evaluate(
-        [parse_gate(gate) for gate in gates], summaries, results.expected, not results.interrupted
+        [parse_gate(gate) for gate in gates], analysis.cells, results.expected, not results.interrupted
     )
-    return render(results, summaries, verdicts, FILES, width, colour)
+    return render(results, analysis, verdicts, FILES, width, colour)
 
 
 def row(lines: list[str], start: str) -> str:

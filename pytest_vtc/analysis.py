@@ -1,0 +1,54 @@
+"""Everything a run's results say, computed once: what gates judge and reports show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pytest_vtc.paired_tests import benjamini_hochberg, holm
+from pytest_vtc.results import CategorySummary, CellSummary, Results, summarize, summarize_categories
+from pytest_vtc.seed_groups import SeedGroup, summarize_seeds
+from pytest_vtc.standings import MeanShare, Pair, summarize_pairs, summarize_shares
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """cells: in the order of the run's. All p-values that need it are corrected for their number.
+
+    n_tests: comparisons with stock that Holm's correction was made over: cells, all seeds of one being one.
+    """
+
+    cells: list[CellSummary]
+    seed_groups: list[SeedGroup]
+    categories: list[CategorySummary]
+    pairs: list[Pair]
+    shares: list[MeanShare]
+    n_tests: int
+
+
+def analyse(results: Results) -> Analysis:
+    """Summaries of cells, seed groups, categories and pairs, with corrected p-values."""
+    cells, groups = summarize(results), summarize_seeds(results)
+    members = {cell for group in groups for cell in group.cells}
+    single = [i for i, summary in enumerate(cells) if summary.versus is not None and summary.cell not in members]
+    judged = [cells[i].versus for i in single] + [group.versus for group in groups]
+    corrected = holm([None if versus is None else versus.p for versus in judged])
+    for i, p in zip(single, corrected[: len(single)], strict=True):
+        cells[i] = replace(cells[i], p_holm=p)
+    groups = [replace(group, p_holm=p) for group, p in zip(groups, corrected[len(single) :], strict=True)]
+    return Analysis(
+        cells=cells,
+        seed_groups=groups,
+        categories=_corrected(summarize_categories(results)),
+        pairs=summarize_pairs(results, groups),
+        shares=summarize_shares(cells, groups),
+        n_tests=sum(p is not None for p in corrected),
+    )
+
+
+def _corrected(categories: list[CategorySummary]) -> list[CategorySummary]:
+    every = [variant for category in categories for variant in category.variants]
+    q_values = iter(benjamini_hochberg([variant.p for variant in every]))
+    return [
+        replace(category, variants=tuple(replace(variant, q=next(q_values)) for variant in category.variants))
+        for category in categories
+    ]
