@@ -63,10 +63,10 @@ def test_the_merged_store_answers_the_whole_run(shards: list[str], run_vtc: RunV
     assert [cell["run"]["n_cached"] for cell in results("merged")["cells"]] == [20, 20, 20]
 
 
-def test_a_shard_says_so_and_decides_no_gate(run_vtc: RunVtc, results: Any) -> None:
+def test_a_shard_says_so_and_judges_no_gate(run_vtc: RunVtc, results: Any) -> None:
     result = run_vtc("--vtc-n=20", "--vtc-shard=1/3", *GATES)
     result.stdout.fnmatch_lines(["vtc: shard 1/3, by image: * of 60 cases; gates are judged by*"])
-    result.stdout.fnmatch_lines(["NOT DECIDED*this is shard 1/3: merge the*"])
+    result.stdout.fnmatch_lines(["NOT JUDGED*this is shard 1/3: merge the*"])
     assert n_measured(result) < 30
     assert results()["manifest"]["run"]["shard"] == "1/3"
 
@@ -85,7 +85,7 @@ def test_a_missing_shard_is_named(shards: list[str], capsys: pytest.CaptureFixtu
 def test_what_is_there_can_be_merged_as_an_interrupted_run(shards: list[str], results: Any) -> None:
     assert main(["merge", "s1", "s3", "--output=merged", "--partial"]) == 0
     assert results("merged")["interrupted"]
-    assert {v["outcome"] for v in results("merged")["gates"]["verdicts"]} == {"not decided"}
+    assert {v["outcome"] for v in results("merged")["gates"]["verdicts"]} == {"not judged"}
 
 
 def test_a_shard_is_not_taken_twice(shards: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pytest_vtc.analysis import analyse
 from pytest_vtc.cells import Cell, SkippedCell
-from pytest_vtc.gates import Verdict, evaluate, parse_gate
+from pytest_vtc.gates import Verdict, parse_gate
+from pytest_vtc.judging import evaluate
 from pytest_vtc.report.columns import Column, broken, chunks, clipped, tabulated
 from pytest_vtc.report.terminal import render
 from pytest_vtc.results import Results
@@ -24,9 +25,7 @@ FILES = [Path("vtc-results/results.json"), Path("vtc-results/samples.jsonl")]
 
 def shown(results: Results, *gates: str, width: int = 80, colour: bool = False) -> list[str]:
     analysis = analyse(results)
-    verdicts: list[Verdict] = evaluate(
-        [parse_gate(gate) for gate in gates], analysis.cells, results.expected, not results.interrupted
-    )
+    verdicts: list[Verdict] = evaluate([parse_gate(gate) for gate in gates], results, analysis, results.expected)
     return render(results, analysis, verdicts, FILES, width, colour)
 
 
@@ -196,7 +195,7 @@ def test_a_dataset_without_answers_shows_what_the_model_said_on_the_first_sample
 def test_an_interrupted_run_says_so_first() -> None:
     lines = shown(run_of({STOCK: [1.0] * 2, HALF: [1.0]}, expected={HALF: 2}, interrupted=True), "*: max_drop=1")
     assert lines[0] == "Interrupted: the same command goes on where this run stopped."
-    assert "NOT DECIDED  divprune@0.5 max_drop=1: the run was interrupted" in lines
+    assert "NOT JUDGED  divprune@0.5 max_drop=1: the run was interrupted" in lines
 
 
 def test_colour_adds_nothing_but_colour() -> None:
