@@ -76,6 +76,25 @@ def test_a_gate_can_be_judged_after_the_fact(shards: list[str], results: Any) ->
     assert [v["outcome"] for v in results("merged")["gates"]["verdicts"]] == ["pass", "fail", "pass", "pass"]
 
 
+def test_an_inconclusive_gate_counts_as_in_the_shards_unless_told_otherwise(shards: list[str], results: Any) -> None:
+    asked = ["merge", *shards, "--output=merged", "--gate", "divprune@0.5: max_drop=14"]
+    without = [f"{folder}/results.json" for folder in shards]
+    for path in map(Path, without):  # of a run that asks for nothing else
+        document = json.loads(path.read_text())
+        document["gates"]["asked"] = []
+        path.write_text(json.dumps(document))
+    assert main(asked) == 0
+    (verdict,) = results("merged")["gates"]["verdicts"]
+    assert (verdict["outcome"], results("merged")["gates"]["inconclusive"]) == ("inconclusive", "skip")
+    assert main([*asked, "--gate-inconclusive=fail"]) == 1
+
+
+def test_gates_to_judge_may_stand_in_a_file(shards: list[str], results: Any) -> None:
+    Path("gates.txt").write_text("*@0.5: min_accuracy=1   # hardly anything\n")
+    main(["merge", *shards, "--output=merged", "--gate=@gates.txt"])
+    assert [v["outcome"] for v in results("merged")["gates"]["verdicts"]] == ["pass", "fail", "pass", "pass"]
+
+
 def test_a_missing_shard_is_named(shards: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["merge", "s1", "s3", "--output=merged"]) == 2
     assert "shard 2/3 is missing" in capsys.readouterr().err

@@ -83,8 +83,8 @@ def test_a_number_of_seeds_below_one_is_refused(run_vtc: RunVtc) -> None:
 
 
 def test_a_gate_judges_the_mean_of_all_seeds_or_the_one_that_it_names(run_vtc: RunVtc, results: Any) -> None:
-    gates = ("--vtc-gate=*@0.5: max_drop=100", "--vtc-gate=random(seed=2)@0.5: max_drop=100")
-    result = run_vtc(RANDOM, "--vtc-compressors=random", *gates)
+    gates = ("--vtc-gate=ra*@0.5: max_drop=100", "--vtc-gate=random(seed=2)@0.5: max_drop=100")
+    result = run_vtc(RANDOM, *gates)
     assert [v["name"] for v in results()["gates"]["verdicts"]] == [
         "random@0.5 max_drop=100",
         "random(seed=2)@0.5 max_drop=100",

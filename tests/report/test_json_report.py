@@ -208,7 +208,9 @@ def test_the_budget_audit_tells_the_bytes_of_the_cache(tmp_path: Path) -> None:
 def test_gates_and_errors_are_told(tmp_path: Path) -> None:
     document, _ = written(a_run(), tmp_path)
     assert document["gates"]["asked"] == ["divprune@0.5: max_drop=1", "*: min_accuracy=0"]
-    assert [verdict["outcome"] for verdict in document["gates"]["verdicts"]] == ["not judged"] * 3
+    assert [verdict["outcome"] for verdict in document["gates"]["verdicts"]] == ["not judged"] * 4
+    assert document["gates"]["verdicts"][-1]["reason"] == "not run: it takes one image size"
+    assert document["gates"]["inconclusive"] == "skip"
     assert document["errors"] == [
         {
             "cell": "tiny/probes/divprune@0.5",
@@ -216,6 +218,16 @@ def test_gates_and_errors_are_told(tmp_path: Path) -> None:
             "message": "compressor divprune raised ValueError: x",
         }
     ]
+
+
+def test_a_verdict_is_told_with_its_figures(tmp_path: Path) -> None:
+    results = run_of({STOCK: [1.0] * 200, HALF: [1.0] * 196 + [0.0] * 4}, gates=("*: max_drop=2.5, category=digit",))
+    (verdict,) = written(results, tmp_path)[0]["gates"]["verdicts"]
+    assert {key: verdict[key] for key in ("condition", "limit", "category", "rule", "n")} == {
+        "condition": "max_drop", "limit": 2.5, "category": "digit", "rule": "interval", "n": 200,
+    }  # fmt: skip
+    assert verdict["low"] < verdict["estimate"] == pytest.approx(2.0) < 2.5 < verdict["high"]
+    assert verdict["n_needed"] > 200
 
 
 def test_categories_are_told(tmp_path: Path) -> None:
