@@ -226,7 +226,8 @@ def test_a_verdict_is_told_with_its_figures(tmp_path: Path) -> None:
     assert {key: verdict[key] for key in ("condition", "limit", "category", "rule", "n")} == {
         "condition": "max_drop", "limit": 2.5, "category": "digit", "rule": "interval", "n": 200,
     }  # fmt: skip
-    assert verdict["low"] < verdict["estimate"] == pytest.approx(2.0) < 2.5 < verdict["high"]
+    assert verdict["estimate"] == pytest.approx(2.0)
+    assert verdict["low"] < verdict["estimate"] < 2.5 < verdict["high"]
     assert verdict["n_needed"] > 200
 
 
