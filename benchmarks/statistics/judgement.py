@@ -100,6 +100,7 @@ def share(runs: Runs, truth: Population, *, clustered: bool = True) -> Missed:
     likeliest = (np.maximum(b * b - 4 * a * lost * (1 - at) * right, 0) ** 0.5 - b) / (2 * a)
     under = np.maximum(a * likeliest + right * (at - 1), 0)
     before, after = runs.mean(BEFORE), runs.mean(AFTER)
+    before = np.where(before > 0, before, np.nan)  # stock all wrong: no share to be missed
     unseen = Z**2 / ((runs.images if clustered else runs.n) + Z**2) / before
     ratio = after / before
     rule = Missed(ratio + unseen < at, ratio * np.maximum(0, 1 - unseen) > at)
