@@ -37,6 +37,14 @@ def lost_and_gained(n: int, lost: int, gained: int = 0, right: int | None = None
     return run_of({STOCK: stock, HALF: half})
 
 
+def ends(verdict: Verdict, factor: float = 1, flipped: bool = False) -> str:
+    """The interval of a verdict as reasons show it."""
+    assert verdict.low is not None
+    assert verdict.high is not None
+    low, high = (-verdict.high, -verdict.low) if flipped else (verdict.low, verdict.high)
+    return f"[{factor * low:.1f}, {factor * high:.1f}]"
+
+
 # The rule
 
 
@@ -127,37 +135,53 @@ def test_an_undecided_gate_says_how_many_samples_and_a_decided_one_does_not(n: i
 
 
 def test_a_drop_that_is_surely_within_the_limit_passes() -> None:
-    ((name, outcome, reason),) = judged(lost_and_gained(200, lost=8, gained=5), "*: max_drop=10")
-    assert (name, outcome) == ("divprune@0.5 max_drop=10", "pass")
-    assert reason == "drop 1.5 pp [-2.1, 5.1] on 200 samples, at most 10 allowed"
+    (verdict,) = verdicts_of(lost_and_gained(200, lost=8, gained=5), "*: max_drop=10")
+    assert (verdict.name, verdict.outcome) == ("divprune@0.5 max_drop=10", "pass")
+    assert verdict.reason == f"drop 1.5 pp {ends(verdict)} on 200 samples, at most 10 allowed"
 
 
 def test_a_drop_that_is_surely_beyond_the_limit_fails() -> None:
-    ((_, outcome, reason),) = judged(lost_and_gained(200, lost=40), "*: max_drop=2.5")
-    assert (outcome, reason) == ("fail", "drop 20.0 pp [14.4, 25.6] on 200 samples, at most 2.5 allowed")
+    (verdict,) = verdicts_of(lost_and_gained(200, lost=40), "*: max_drop=2.5")
+    assert verdict.outcome == "fail"
+    assert verdict.reason == f"drop 20.0 pp {ends(verdict)} on 200 samples, at most 2.5 allowed"
 
 
 def test_a_drop_that_may_be_either_is_inconclusive_and_says_what_would_decide() -> None:
-    (verdict,) = verdicts_of(lost_and_gained(200, lost=8, gained=5), "*: max_drop=2.5")
-    assert (verdict.outcome, verdict.limit, verdict.n, verdict.estimate) == ("inconclusive", 2.5, 200, 1.5)
+    (verdict,) = verdicts_of(lost_and_gained(200, lost=8, gained=5), "*: max_drop=4")
+    assert (verdict.outcome, verdict.limit, verdict.n, verdict.estimate) == ("inconclusive", 4, 200, 1.5)
     assert verdict.high is not None
-    assert verdict.n_needed == pytest.approx(200 * ((verdict.high - 1.5) / 1.0) ** 2, abs=1)
+    assert verdict.n_needed == pytest.approx(200 * ((verdict.high - 1.5) / 2.5) ** 2, abs=1)
+    about = math.ceil(verdict.n_needed / 10) * 10
     assert verdict.reason == (
-        "drop 1.5 pp [-2.1, 5.1] on 200 samples, at most 2.5 allowed: about 2,600 samples (2,400 more) would decide, "
-        "but there are only 2,000"
+        f"drop 1.5 pp {ends(verdict)} on 200 samples, at most 4 allowed: about {about} samples "
+        f"({about - 200} more) would decide"
     )
+
+
+@pytest.mark.parametrize(
+    ("needed", "said"),
+    [
+        (4083, "about 4,100 samples (2,500 more) would decide"), (1593, "about 1,600 samples (8 more) would decide"),
+        (123_456, "about 130,000 samples (120,000 more) would decide, but there are only 2,000"),
+    ],
+)  # fmt: skip
+def test_the_number_that_would_decide_is_round(needed: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_vtc.judging.samples_needed", lambda *_: needed)
+    results = lost_and_gained(1592, lost=38, gained=12)
+    about = results.manifest["datasets"]["probes"]
+    results.manifest["datasets"]["probes"] = {**about, "size": 2000 if needed > 10_000 else 12_000}
+    assert judged(results, "*: max_drop=2.5")[0][2].endswith(f"at most 2.5 allowed: {said}")
+
+
+def test_a_dataset_that_has_too_few_samples_is_said_to() -> None:
+    reason = judged(lost_and_gained(200, lost=8, gained=5), "*: max_drop=1.8")[0][2]
+    assert reason.endswith("more) would decide, but there are only 2,000")
 
 
 def test_a_dataset_that_was_used_whole_has_no_more() -> None:
     results = lost_and_gained(200, lost=8, gained=5)
     results.manifest["datasets"]["probes"] = {**results.manifest["datasets"]["probes"], "size": 200}
     assert judged(results, "*: max_drop=2.5")[0][2].endswith("would decide, but there are no more")
-
-
-def test_enough_samples_are_not_said_to_lack() -> None:
-    assert judged(lost_and_gained(200, lost=8, gained=5), "*: max_drop=5.0")[0][2].endswith(
-        "at most 5 allowed: about 210 samples (10 more) would decide"
-    )
 
 
 def test_an_estimate_on_the_margin_is_decided_by_no_number_of_samples() -> None:
@@ -167,13 +191,10 @@ def test_an_estimate_on_the_margin_is_decided_by_no_number_of_samples() -> None:
 
 
 def test_a_gain_reads_as_one() -> None:
-    assert judged(lost_and_gained(200, lost=0, gained=10), "*: max_drop=1") == [
-        (
-            "divprune@0.5 max_drop=1",
-            "pass",
-            "5.0 pp above stock [2.0, 8.0] on 200 samples, a drop of at most 1 allowed",
-        )
-    ]
+    (verdict,) = verdicts_of(lost_and_gained(200, lost=0, gained=10), "*: max_drop=1")
+    shown = ends(verdict, flipped=True)
+    assert verdict.outcome == "pass"
+    assert verdict.reason == f"5.0 pp above stock {shown} on 200 samples, a drop of at most 1 allowed"
 
 
 def test_no_difference_is_equal() -> None:
@@ -211,7 +232,7 @@ def test_a_share_of_stock_is_judged_by_the_interval_of_the_ratio() -> None:
     assert (verdict.outcome, verdict.estimate) == ("pass", pytest.approx(0.9))
     assert verdict.low is not None
     assert verdict.low > 0.8
-    assert verdict.reason == "90.0 % of stock's accuracy [84.1, 95.9] on 200 samples, at least 80 asked"
+    assert verdict.reason == f"90.0 % of stock's accuracy {ends(verdict, 100)} on 200 samples, at least 80 asked"
 
 
 def test_there_is_no_share_of_a_stock_that_has_nothing_right() -> None:
@@ -251,13 +272,11 @@ def test_a_drop_of_exactly_the_limit_passes_by_point_whatever_the_rounding(n: in
 
 
 def test_the_point_rule_is_named_and_says_so() -> None:
-    assert judged(lost_and_gained(40, lost=1), "*: max_drop=2, rule=point") == [
-        (
-            "divprune@0.5 max_drop=2 rule=point",
-            "fail",
-            "drop 2.5 pp [-2.6, 7.6] on 40 samples, at most 2 allowed; judged by the estimate alone",
-        )
-    ]
+    (verdict,) = verdicts_of(lost_and_gained(40, lost=1), "*: max_drop=2, rule=point")
+    assert (verdict.name, verdict.outcome, verdict.rule) == ("divprune@0.5 max_drop=2 rule=point", "fail", "point")
+    assert verdict.reason == (
+        f"drop 2.5 pp {ends(verdict)} on 40 samples, at most 2 allowed; judged by the estimate alone"
+    )
 
 
 # Too little
