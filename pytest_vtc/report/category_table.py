@@ -1,4 +1,4 @@
-"""Accuracy by category, with the rows of the main table or with its columns, whichever takes fewer lines."""
+"""Accuracy by category: categories as rows or as columns, whichever takes fewer tables and then fewer lines."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ def category_tables(categories: Sequence[CategorySummary], rows: Sequence[Row], 
     if not categories or (len(categories) == 1 and categories[0].n == n_scored):
         return []
     figures = _Figures(categories, rows)
-    lines = min(_categories_down(figures, width), _categories_across(figures, width), key=len)
+    tables = min(
+        (_categories_down(figures, width), _categories_across(figures, width)),
+        key=lambda found: (len(found), sum(map(len, found))),
+    )
     heading = f"Accuracy in % by category, of those with at least {MIN_CATEGORY_SAMPLES} samples; exploratory"
     if figures.any_marked:
         heading += (
             f": {MARK} differs from stock, q < {SIGNIFICANT:g} (Benjamini-Hochberg over all categories and rows of "
             "the run)"
         )
-    return [*textwrap.wrap(heading, width), "", *lines]
+    return [*textwrap.wrap(heading, width), "", *(line for table in tables for line in (*table, ""))]
 
 
 class _Figures:
@@ -59,8 +62,8 @@ class _Figures:
         return bool(own) and all(v.q is not None and v.q < SIGNIFICANT for v in own)
 
 
-def _categories_down(figures: _Figures, width: int) -> list[str]:
-    """One row per category, one column per row of the main table, stock in each part."""
+def _categories_down(figures: _Figures, width: int) -> list[list[str]]:
+    """Tables with one row per category, one column per row of the main table, and stock in each."""
 
     def column(row: Row) -> Column:
         about = [broken(row.compressor or "stock", _HEADING), row.note, "" if row.ratio is None else f"@{row.ratio:g}"]
@@ -73,15 +76,12 @@ def _categories_down(figures: _Figures, width: int) -> list[str]:
         Column("n", [f"{category.n:,}" for category in figures.categories]),
         *(column(row) for row in figures.rows if row.compressor is None),
     ]
-    lines: list[str] = []
     others = [column(row) for row in figures.rows if row.compressor is not None]
-    for chunk in chunks(others, width - total_width(fixed)):
-        lines += [*tabulated([*fixed, *chunk]), ""]
-    return lines
+    return [tabulated([*fixed, *chunk]) for chunk in chunks(others, width - total_width(fixed))]
 
 
-def _categories_across(figures: _Figures, width: int) -> list[str]:
-    """The rows of the main table, one column per category."""
+def _categories_across(figures: _Figures, width: int) -> list[list[str]]:
+    """Tables with the rows of the main table and one column per category."""
     fixed = [
         Column("Compressor", [broken(row.name, _CATEGORY_NAME) for row in figures.rows]),
         Column("Ratio", ["1" if row.ratio is None else f"{row.ratio:g}" for row in figures.rows]),
@@ -93,10 +93,7 @@ def _categories_across(figures: _Figures, width: int) -> list[str]:
         )
         for i, category in enumerate(figures.categories)
     ]
-    lines: list[str] = []
-    for chunk in chunks(columns, width - total_width(fixed)):
-        lines += [*tabulated([*fixed, *chunk]), ""]
-    return lines
+    return [tabulated([*fixed, *chunk]) for chunk in chunks(columns, width - total_width(fixed))]
 
 
 def _named(category: CategorySummary) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_vtc.standings import SIGNIFICANT
 from pytest_vtc.statistics import Interval
 
 MARK = "*"
@@ -23,7 +24,10 @@ def percent(share: float | None) -> str:
 
 
 def p_value(p: float | None) -> str:
-    return NOTHING if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+    if p is None:
+        return NOTHING
+    text = "<0.001" if p < 0.001 else f"{p:.3f}"
+    return f"{p:.4f}" if text == f"{SIGNIFICANT:.3f}" else text  # on which side of the limit it lies is to be seen
 
 
 def mean_tokens(value: float) -> str:
