@@ -1,4 +1,4 @@
-"""The command line beside pytest: `python -m pytest_vtc list | fetch NAME | run ... | picture | merge DIR ... | export ...`."""
+"""The command line beside pytest: `python -m pytest_vtc list | fetch | run | picture | merge | export`."""
 
 from __future__ import annotations
 

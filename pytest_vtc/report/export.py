@@ -61,7 +61,7 @@ def _read(source: Path) -> dict[str, Any]:
         raise ExportError(f"{path} is no results file of pytest-vtc ({type(error).__name__}: {error})") from error
     if version != SCHEMA_VERSION:
         raise ExportError(
-            f"{path} has schema version {version}, this pytest-vtc reads version {SCHEMA_VERSION}: run it again (what was "
-            "measured is in the store), or export with the version that wrote it"
+            f"{path} has schema version {version}, this pytest-vtc reads version {SCHEMA_VERSION}: run it again (what "
+            "was measured is in the store), or export with the version that wrote it"
         )
     return document

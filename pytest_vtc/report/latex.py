@@ -45,7 +45,9 @@ def _table(sheet: Sheet) -> str:
         if before is not None and ratio != before:
             lines.append(r"    \addlinespace")
         before = ratio
-        lines.append(rf"    {' & '.join(map(_item, row))} \\")
+        # {}: a star or bracket after the line break before would be taken for its argument.
+        start = "{}" if row[0].text[:1] in ("*", "[") else ""
+        lines.append(rf"    {start}{' & '.join(map(_item, row))} \\")
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])
 
 
@@ -56,7 +58,7 @@ def _note(note: str) -> str:
 def _item(item: Item) -> str:
     text = _figure(item.text)
     text = rf"\textbf{{{text}}}" if item.best else text
-    text += rf"$^{{{MARK}}}$" if item.marked else ""
+    text += rf"\textsuperscript{{{MARK}}}" if item.marked else ""
     return f"{text} {_figure(item.interval)}".strip()
 
 
