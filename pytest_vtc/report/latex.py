@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pytest_vtc.report.columns import broken
 from pytest_vtc.report.figures import MARK
 from pytest_vtc.report.sheets import Item, Sheet
+
+_HEADING = 12  # longer ones stand over several lines
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -27,7 +30,7 @@ def page(found: Iterable[Sheet]) -> str:
 
 
 def _table(sheet: Sheet) -> str:
-    headings = " & ".join(map(_plain, sheet.headings))
+    headings = " & ".join(map(_heading, sheet.headings))
     caption = " ".join(f"{_plain(text)}." for text in (f"{sheet.about}: {sheet.title}", *map(_note, sheet.notes)))
     lines = [
         r"\begin{table}",
@@ -49,6 +52,11 @@ def _table(sheet: Sheet) -> str:
         start = "{}" if row[0].text[:1] in ("*", "[") else ""
         lines.append(rf"    {start}{' & '.join(map(_item, row))} \\")
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])
+
+
+def _heading(text: str) -> str:
+    lines = list(map(_plain, broken(text, _HEADING).split("\n")))
+    return lines[0] if len(lines) == 1 else r"\shortstack[r]{" + r" \\ ".join(lines) + "}"
 
 
 def _note(note: str) -> str:

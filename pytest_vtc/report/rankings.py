@@ -29,9 +29,9 @@ def unbeaten(contenders: Sequence[Contender]) -> Iterator[tuple[float, list[str]
 
 
 def unbeaten_text(names: Sequence[str], of: int) -> str:
-    """`scope, fps (of 10)`, or that nothing can be said."""
+    """`scope, fps (of 10)`, or that no two are told apart."""
     if len(names) == of:
-        return f"none of {of} is told apart from another"
+        return f"all {of}: no difference is significant"
     return f"{', '.join(names)} (of {of})"
 
 

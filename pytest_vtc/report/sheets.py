@@ -98,7 +98,7 @@ def about_samples(document: Document, rows: Sequence[DocumentRow]) -> str:
 def mark_note(document: Document) -> str:
     """What the mark means, with the number of comparisons."""
     n = n_tests(document)
-    over = "this one comparison" if n == 1 else f"the {n:,} comparisons of this run"
+    over = f"{n:,} comparison{'' if n == 1 else 's'}"
     return f"{MARK}: differs from stock, p < {SIGNIFICANT:g} after Holm's correction over {over}"
 
 
