@@ -55,7 +55,7 @@ def _table(sheet: Sheet) -> str:
 
 
 def _heading(text: str) -> str:
-    lines = list(map(_plain, broken(text, _HEADING).split("\n")))
+    lines = [_plain(line) for part in text.split("\n") for line in broken(part, _HEADING).split("\n")]
     return lines[0] if len(lines) == 1 else r"\shortstack[r]{" + r" \\ ".join(lines) + "}"
 
 

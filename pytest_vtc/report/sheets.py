@@ -46,7 +46,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table. about: model, and dataset if it is of one; notes: what its columns and marks mean."""
+    """One table. about: model, and dataset if it is of one; notes: what its columns and marks mean.
+
+    A heading may have two lines.
+    """
 
     what: What
     about: str
@@ -153,7 +156,7 @@ def _categories(categories: Sequence[Mapping[str, Any]], rows: Sequence[Document
         return item
 
     for category, by_variant in zip(categories, variants, strict=True):
-        columns[f"{category['category'] or '(none)'} (n={category['n']:,})"] = column(by_variant)
+        columns[f"{category['category'] or '(none)'}\n(n={category['n']:,})"] = column(by_variant)
     table = _table(rows, columns)
     notes = [f"Categories: accuracy in %, of those with at least {MIN_CATEGORY_SAMPLES} samples; exploratory"]
     if any(item.marked for row in table for item in row):
