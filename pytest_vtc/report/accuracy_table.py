@@ -67,7 +67,7 @@ def accuracy_table(rows: Sequence[Row], width: int, paint: Paint) -> tuple[list[
 
     fits = room(shown, counts) >= _MIN_NAME
     beside = counts if fits else []
-    whole = min(_WHOLE_NAME, max(len(row.name) for row in rows))
+    whole = min(_WHOLE_NAME, max(len(name) for name in ("Compressor", *(row.name for row in rows))))
     for column in _optional(rows):
         if room(wider := {**shown, column.heading: column}, beside) >= whole:
             shown = wider

@@ -43,7 +43,8 @@ def ranking_lines(contenders: Sequence[Contender], width: int) -> list[str]:
     label = max(len(f"{contender.ratio:g}") for contender in contenders)
     for ratio, names, of in unbeaten(contenders):
         start = f"  {f'{ratio:g}'.rjust(label)}  "
-        lines += textwrap.wrap(
-            start + unbeaten_text(names, of), width, subsequent_indent=" " * len(start), break_on_hyphens=False
-        )
+        # A name, and the number of all, stay in one piece: their blanks do not break.
+        text = unbeaten_text([name.replace(" ", "\xa0") for name in names], of).replace(" (of ", "\xa0(of\xa0")
+        wrapped = textwrap.wrap(start + text, width, subsequent_indent=" " * len(start), break_on_hyphens=False)
+        lines += [line.replace("\xa0", " ") for line in wrapped]
     return lines
