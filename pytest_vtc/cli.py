@@ -211,7 +211,8 @@ def _run(options: argparse.Namespace) -> None:
     )
     print(result.answer)
     print(
-        f"[{result.n_tokens} -> {result.n_kept} vision tokens, {result.n_generated} tokens generated"
+        f"[{result.n_tokens} -> {result.n_kept} vision tokens, {result.kv_bytes:,} bytes of keys and values for the "
+        f"prompt, {result.n_generated} tokens generated"
         f"{', cut off at --max-new-tokens' if result.truncated else ''}, {result.seconds:.2f} s]",
         file=sys.stderr,
     )

@@ -90,6 +90,7 @@ def sample_line(measurement: Measurement) -> dict[str, Any]:
         "n_tokens": generation.n_tokens,
         "n_asked": generation.n_asked,
         "n_kept": generation.n_kept,
+        "kv_bytes": generation.kv_bytes,
         "n_generated": generation.n_generated,
         "positions": generation.positions,
         RUN_DEPENDENT: {
@@ -114,6 +115,7 @@ def measurement_of(line: Mapping[str, Any], cell: Cell) -> Measurement:
             n_tokens=line["n_tokens"],
             n_asked=line["n_asked"],
             n_kept=line["n_kept"],
+            kv_bytes=line["kv_bytes"],
             n_generated=line["n_generated"],
             positions=line["positions"],
             truncated=line["truncated"],
@@ -203,6 +205,8 @@ def _budget(summary: CellSummary) -> dict[str, Any]:
         "ratio_kept": None if budget is None or not budget.n_tokens else budget.kept / budget.n_tokens,
         "n_below": None if budget is None else budget.n_below,
         "n_above": None if budget is None else budget.n_above,
+        "kv_bytes": None if budget is None else budget.kv_bytes,
+        "kv_bytes_share": None if budget is None else budget.kv_share,
     }
 
 
