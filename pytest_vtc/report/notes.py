@@ -63,7 +63,7 @@ def _few_images(figures: Sequence[CellSummary], dataset: str) -> Iterator[str]:
 
 
 def _bootstrap(rows: Sequence[Row]) -> Iterator[str]:
-    """A note on rows of whose difference the cluster bootstrap has another opinion than the interval shown.
+    """A note on rows of whose difference the cluster bootstrap is less sure than the interval that is shown.
 
     Said of enough images only: with few it is the bootstrap that is too narrow.
     """
@@ -71,24 +71,23 @@ def _bootstrap(rows: Sequence[Row]) -> Iterator[str]:
         versus = row.figures.versus
         if versus is None or versus.bootstrap_pp is None or versus.n_images < FEW_IMAGES:
             continue
-        if disagree(versus.difference_pp, versus.bootstrap_pp):
+        if wider(versus.bootstrap_pp, versus.difference_pp):
             at = "" if row.ratio is None else f"@{row.ratio:g}"
             yield (
                 f"{row.name}{at}: a bootstrap over images gives {bracketed(versus.bootstrap_pp)} for the difference to "
-                f"stock, not {bracketed(versus.difference_pp)}: take both as rough"
+                f"stock, not {bracketed(versus.difference_pp)}: take it as rough"
             )
 
 
-def disagree(interval: Interval, check: Interval) -> bool:
-    """Whether an end of the check, in percentage points, lies elsewhere by more than half a point and a quarter of the
-    half width. A check without width says nothing: no image changed in any draw.
+def wider(check: Interval, interval: Interval) -> bool:
+    """Whether an end of the check, in percentage points, lies outside the interval by more than half a point and more
+    than a quarter of the half width. A check that lies within says only that the interval is careful: with few changed
+    answers, a bootstrap is too narrow.
     """
     if interval.low is None or interval.high is None or check.low is None or check.high is None:
         return False
-    if check.low == check.high:
-        return False
-    off = max(abs(interval.low - check.low), abs(interval.high - check.high))
-    return off > max(_OFF_BY_POINTS, _OFF_BY * (interval.high - interval.low) / 2)
+    outside = max(interval.low - check.low, check.high - interval.high)
+    return outside > max(_OFF_BY_POINTS, _OFF_BY * (interval.high - interval.low) / 2)
 
 
 def _not_run(results: Results, model: str, dataset: str) -> list[str]:

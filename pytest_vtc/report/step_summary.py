@@ -25,8 +25,12 @@ def append(document: Document) -> list[str]:
     path = Path(name)
     try:
         taken = path.stat().st_size if path.exists() else 0
+        room = LIMIT - taken - 1
+        page = render(document, max(0, room))
+        if len(page.encode("utf-8", "replace")) > room:
+            return [f"WARNING: no summary for GitHub: {path} is full ({taken:,} bytes)"]
         with path.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(("\n" if taken else "") + render(document, LIMIT - taken - 1))
+            file.write(("\n" if taken else "") + page)
     except OSError as error:
         return [f"WARNING: no summary for GitHub: cannot write {path} ({error.strerror})"]
     return []
