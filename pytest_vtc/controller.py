@@ -99,7 +99,8 @@ class Controller:
         self._guarded(lambda: bury_dead(sweep.settings.output))
         suspects = self._guarded(lambda: describe_suspects(sweep.settings.output))
         self._recorder.expect(len(mine))
-        self._say([*sweep.describe(), *describe_partners(Schedule(sweep, mine.tolist())), *suspects])
+        schedule = Schedule(sweep, mine.tolist())
+        self._say([*sweep.describe(schedule), *describe_partners(schedule), *suspects])
         return sweep, orders
 
     @property

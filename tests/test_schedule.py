@@ -163,3 +163,12 @@ def test_in_order_only_images_larger_than_a_window_are_split(
         n_cases = 3 * groups.count(group)
         home = [w for w in windows if any(sweep.case(order).sample.group == group for order in w)]
         assert len(home) == 1 or n_cases > max_cases
+
+
+def test_images_count_the_selected_samples_that_a_compressor_is_run_on() -> None:
+    sweep = sweep_of("aabc", n_cells=3)  # of each sample stock, c1, c2
+    (block,) = sweep.blocks
+    assert Schedule(sweep, range(12)).images(block) == [2, 1, 1]
+    assert Schedule(sweep, [1, 4, 7]).images(block) == [2, 1]
+    assert Schedule(sweep, [1, 5, 8]).images(block) == [1, 1]  # c1 on one sample, c2 on two others
+    assert Schedule(sweep, [0, 3, 6, 9]).images(block) == []
