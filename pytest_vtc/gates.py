@@ -13,7 +13,7 @@ from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.results import CellSummary
 
 Condition = Literal["max_drop", "min_accuracy"]
-Outcome = Literal["pass", "fail", "not decided"]
+Outcome = Literal["pass", "fail", "inconclusive", "not judged", "not decided"]
 
 FORM = (
     'PATTERN: CONDITION[, CONDITION], such as "divprune@0.5: max_drop=2.5" (percentage points below stock) '

@@ -48,6 +48,8 @@ _COUNTS: dict[str, Callable[[CellSummary], int]] = {
 _OUTCOMES: dict[Outcome, tuple[str, Colour]] = {
     "pass": ("PASS", "green"),
     "fail": ("FAIL", "red"),
+    "inconclusive": ("INCONCLUSIVE", "yellow"),
+    "not judged": ("NOT JUDGED", "yellow"),
     "not decided": ("NOT DECIDED", "yellow"),
 }
 
