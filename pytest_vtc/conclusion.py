@@ -36,7 +36,8 @@ def conclude(
 ) -> Conclusion:
     """Judge the gates, write results.json and samples.jsonl, and render the tables.
 
-    baseline: an earlier run, to compare this one with.     facts: what `Bench.facts` gives. measurements: in run order. width, colour: of the terminal.
+    facts: what `Bench.facts` gives. measurements: in run order. width, colour: of the terminal. baseline: an earlier
+    run, to compare this one with.
     """
     measured = {(m.cell, m.sample) for m in measurements} if errors else set[tuple[Cell, str]]()
     cells = tuple(Cell(**cell) for cell in facts["cells"])
