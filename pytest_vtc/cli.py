@@ -1,4 +1,4 @@
-"""The command line beside pytest: `python -m pytest_vtc list | fetch NAME | run ... | picture ... | merge DIR ...`."""
+"""The command line beside pytest: `python -m pytest_vtc list | fetch | run | picture | merge | compare`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PICTURED = "probes:15"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    0 on success; 1 if `merge` finds that a gate fails; 2 with one line on standard error if something was wrong with
-    what was asked.
+    0 on success; 1 if `merge` finds that a gate fails, or `compare` that a cell has lost more than it may; 2 with one
+    line on standard error if something was wrong with what was asked.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -113,6 +113,33 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("--gate", action="append", default=[], help="a gate beside those of the run; may be repeated")
     merge.add_argument("--partial", action="store_true", help="merge what is there although shards are missing")
     merge.set_defaults(command=_merge)
+
+    compare = commands.add_parser(
+        "compare",
+        help="compare runs sample by sample",
+        description="Compares runs with the first of them, by sample id, on the cells that both have: differences with "
+        "intervals, answers gained and lost, and the samples whose answers changed.",
+    )
+    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder with results, or its results.json")
+    compare.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="also write: a folder for comparison.json and flips.jsonl, or a *.json",
+    )
+    compare.add_argument(
+        "--max-regression", type=_points, metavar="POINTS",
+        help="judge every cell, and exit with 1 if one has lost more percentage points than this",
+    )  # fmt: skip
+    compare.add_argument("--across-models", action="store_true", help="of runs of one model each, whichever that is")
+    compare.add_argument(
+        "--allow-differences", action="store_true", help="compare although settings differ that change every answer"
+    )
+    compare.add_argument(
+        "--limit", type=_count, default=5, metavar="N", help="changed answers shown of each cell (default: %(default)s)"
+    )
+    compare.add_argument("--width", type=_count, metavar="N", help="columns to fit (default: those of the terminal)")
+    compare.set_defaults(command=_compare)
     return parser
 
 
@@ -157,6 +184,32 @@ def _merge(options: argparse.Namespace) -> int:
     print("\n".join(done.lines))
     failed = done.incomplete or not done.written or any(verdict.outcome == "fail" for verdict in done.verdicts)
     return int(failed)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from pytest_vtc.compare import compare
+    from pytest_vtc.report.compared_runs import render, write
+
+    done = compare(options.runs, options.max_regression, options.allow_differences, options.across_models)
+    width = max(80, options.width or shutil.get_terminal_size().columns)
+    print("\n".join(render(done, options.limit, width, sys.stdout.isatty())))
+    if options.output is not None:
+        print("\n".join(["", *(f"Written: {path}" for path in write(done, options.output))]))
+    return int(done.regressed)
+
+
+def _points(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is no number of percentage points from 0 to 100")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
 
 
 def _run(options: argparse.Namespace) -> None:

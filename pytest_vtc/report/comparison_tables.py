@@ -104,20 +104,20 @@ def flip_lines(flips: Sequence[Flip], limit: int, width: int) -> list[str]:
     counts = ", ".join(f"{kinds[kind]:,} {word}" for kind, word in _WORDS.items() if kinds[kind])
     lines = [clipped(f"{cell.id}: {counts}", width)]
     shown = flips[:limit]
-    room = max((len(flip.after.sample) for flip in shown), default=0)
+    room = min(width // 3, max((len(flip.after.sample) for flip in shown), default=0))
     for flip in shown:
         expected = f"expected {' or '.join(map(repr, flip.after.expected))}: " if flip.after.expected else ""
         answers = f"{flip.before.answer!r} -> {flip.after.answer!r}"
-        start = f"  {_WORDS[flip.kind]:6}  {flip.after.sample.ljust(min(room, width // 3))}  "
-        lines.append("  " + clipped(f"{start}{clipped(expected, width // 3)} {answers}".strip(), width - 2))
+        start = f"  {_WORDS[flip.kind]:6}  {clipped(flip.after.sample, room).ljust(room)}  "
+        lines.append(start + clipped(f"{clipped(expected, width // 3)} {answers}", width - len(start)))
     if len(flips) > len(shown):
         lines.append(f"  and {len(flips) - len(shown):,} more")
     return lines
 
 
-def only_lines(name: str, cells: Sequence[Cell], width: int) -> list[str]:
-    """The cells that only one of the runs has."""
-    return _only(f"Only in {name}", cells, width)
+def only_lines(name: str, cells: Sequence[Cell], width: int, role: str) -> list[str]:
+    """The cells that only one of the runs has. role: which of them that is."""
+    return _only(f"Only in {name}, {role}", cells, width)
 
 
 def _only(what: str, cells: Sequence[Cell], width: int) -> list[str]:

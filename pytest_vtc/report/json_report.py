@@ -289,6 +289,11 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file for people to read, whole or not at all; NaN becomes null. Raises ReportError."""
+    _replace(path, [json.dumps(_plain(document), ensure_ascii=False, allow_nan=False, indent=2), "\n"])
+
+
 def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Write a file of JSON lines, whole or not at all. Raises ReportError."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
