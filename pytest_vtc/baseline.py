@@ -158,7 +158,7 @@ def compare_with_baseline(
 def _not_judged(results: Results, cell: Cell, n_measured: int, n_samples: int, shard: str | None) -> str | None:
     n_expected = results.expected[cell.id]
     if shard is not None:
-        return f"this is shard {shard}: merge the shards first"
+        return f"this is shard {shard}: merge the shards, with --baseline"
     if results.interrupted:
         return "the run was interrupted"
     if n_expected < n_samples:

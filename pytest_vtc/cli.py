@@ -14,7 +14,7 @@ from pytest_vtc.datasets.base import nearest
 from pytest_vtc.datasets.registry import data_home, known_datasets
 from pytest_vtc.models.catalogue import TINY
 from pytest_vtc.models.random_catalogue import locate_random
-from pytest_vtc.options import DEFAULT_OUTPUT
+from pytest_vtc.options import DEFAULT_OUTPUT, OptionError
 
 PICTURED = "probes:15"
 """A crowded scene: eight digits, about one of which it asks."""
@@ -112,6 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     merge.add_argument("--gate", action="append", default=[], help="a gate beside those of the run; may be repeated")
     merge.add_argument("--partial", action="store_true", help="merge what is there although shards are missing")
+    merge.add_argument("--baseline", type=Path, metavar="PATH", help="compare with an earlier run, as --vtc-baseline")
+    merge.add_argument(
+        "--max-regression", type=_points, metavar="POINTS", help="percentage points that a cell may lose against it"
+    )
     merge.set_defaults(command=_merge)
 
     compare = commands.add_parser(
@@ -180,7 +184,18 @@ def _merge(options: argparse.Namespace) -> int:
     from pytest_vtc.merge import merge
 
     width = max(80, shutil.get_terminal_size().columns)
-    done = merge(options.folders, options.output, options.gate, options.partial, width, sys.stdout.isatty())
+    if options.max_regression is not None and options.baseline is None:
+        raise OptionError("--max-regression needs --baseline: the run that nothing may be worse than")
+    done = merge(
+        options.folders,
+        options.output,
+        options.gate,
+        options.partial,
+        width,
+        sys.stdout.isatty(),
+        options.baseline,
+        options.max_regression,
+    )
     print("\n".join(done.lines))
     failed = done.incomplete or not done.written or any(verdict.outcome == "fail" for verdict in done.verdicts)
     return int(failed)

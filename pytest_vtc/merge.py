@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from pytest_vtc.baseline import open_baseline
 from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.conclusion import Conclusion, conclude
 from pytest_vtc.gates import GateError, is_gated, parse_gate, unmatched
@@ -51,12 +52,20 @@ class _Part:
 
 
 def merge(
-    folders: Sequence[Path], output: Path, gates: Sequence[str], partial: bool, width: int, colour: bool
+    folders: Sequence[Path],
+    output: Path,
+    gates: Sequence[str],
+    partial: bool,
+    width: int,
+    colour: bool,
+    baseline: Path | None = None,
+    max_regression: float | None = None,
 ) -> Merged:
     """Write to `output` what the run without shards would have written, and judge its gates and `gates`.
 
     partial: go on without the missing shards, as an interrupted run does. width, colour: of the terminal.
-    Raises MergeError, RunFilesError, StoreError or GateError.
+    baseline, max_regression: a run that this one is to be compared with, and what a cell may lose.
+    Raises MergeError, RunFilesError, BaselineError, StoreError or GateError.
     """
     if output.resolve() in {folder.resolve() for folder in folders}:
         raise MergeError(f"{output} is one of the shards; choose another folder with --output")
@@ -67,10 +76,16 @@ def merge(
         if one.order == other.order:
             raise MergeError(f"{one.cell.id}/{one.sample} was measured in two of these folders: they overlap")
     facts = _facts(parts, output, gates)
+    against = None
+    if baseline is not None:
+        expected: dict[Cell, dict[str, tuple[str, ...]]] = {}
+        for m in measurements:
+            expected.setdefault(m.cell, {})[m.sample] = m.expected
+        against = open_baseline(baseline, max_regression, facts["manifest"], expected, output)
     _merge_stores(parts, output)
     interrupted = bool(missing) or any(part.document["interrupted"] for part in parts)
     errors = [error for part in parts for error in part.run.errors()]
-    done = conclude(facts, measurements, errors, interrupted, width, colour)
+    done = conclude(facts, measurements, errors, interrupted, width, colour, against)
     notes = [f"Shard {shard} is missing: this is not the whole run." for shard in missing]
     if errors:
         n = len(errors)

@@ -12,7 +12,14 @@ from pytest_vtc.compare import Compared, ComparedRun, CompareError
 from pytest_vtc.gates import Outcome
 from pytest_vtc.report.columns import Colour, Paint, clipped, painter
 from pytest_vtc.report.comparison_json import FLIPS, SCHEMA_VERSION, cell_entry, difference_entries, flip_entry
-from pytest_vtc.report.comparison_tables import cell_tables, difference_lines, flip_lines, legend, only_lines
+from pytest_vtc.report.comparison_tables import (
+    cell_tables,
+    difference_lines,
+    flip_lines,
+    legend,
+    only_lines,
+    unchanged_line,
+)
 from pytest_vtc.report.json_report import write_document, write_lines
 from pytest_vtc.run_comparison import CellComparison
 from pytest_vtc.run_files import RESULTS, RunFiles
@@ -26,7 +33,7 @@ def render(done: Compared, limit: int, width: int, colour: bool) -> list[str]:
     paint = painter(colour)
     lines = [clipped(f"Reference: {_about(done.names[0], done.runs[0])}", width)]
     for run, files in zip(done.compared, done.runs[1:], strict=True):
-        lines += [clipped(f"Compared:  {_about(run.name, files)}", width), ""]
+        lines += [clipped(f"Compared: {_about(run.name, files)}", width), ""]
         lines += _paragraph(difference_lines(run.differences, width, paint))
         lines += cell_tables(run.cells, width, paint)
         lines += _paragraph(only_lines(done.names[0], run.only_reference, width, "the reference"))
@@ -51,8 +58,7 @@ def _about(name: str, run: RunFiles) -> str:
 def _changed(run: ComparedRun, limit: int, width: int, paint: Paint) -> list[str]:
     changed = [cell for cell in run.cells if cell.flips]
     if not changed:
-        n = sum(cell.n for cell in run.cells)
-        return [f"No answer changed: {len(run.cells):,} cells, {n:,} answers.", ""]
+        return [unchanged_line(run.cells), ""]
     if not limit:
         return []
     lines = [paint("Answers that changed, before -> after", "bold")]

@@ -29,17 +29,21 @@ def baseline_lines(compared: BaselineComparison, width: int, paint: Paint) -> li
     baseline, cells = compared.baseline, compared.cells
     lines = [paint(clipped(f"Compared with the baseline {baseline.name}, sample by sample", width), "bold")]
     changed = [cell for cell in cells if cell.flips]
-    n = sum(cell.n for cell in cells)
     if not changed:
-        lines.append(f"No answer changed: {_cells(len(cells))}, {n:,} answers.")
+        lines.append(unchanged_line(cells))
     else:
         same = len(cells) - len(changed)
         lines += [f"{_cells(same)} of {len(cells):,} without any change; the others:", ""] if same else [""]
         lines += [*cell_tables(changed, width, paint), *legend(compared.n_tests, width)]
     lines += _only(f"Not in {baseline.name}, and not compared", baseline.new, width)
     lines += _only(f"Only in {baseline.name}", baseline.gone, width)
-    lines += told_lines(compared.differences, width)
-    return lines
+    return [*lines, *_told(compared.differences, width)]
+
+
+def unchanged_line(cells: Sequence[CellComparison]) -> str:
+    """What is said where no answer changed."""
+    both = [cell for cell in cells if cell.n]
+    return f"No answer changed: {_cells(len(both))}, {sum(cell.n for cell in both):,} answers."
 
 
 def difference_lines(differences: Sequence[Difference], width: int, paint: Paint) -> list[str]:
@@ -53,15 +57,15 @@ def difference_lines(differences: Sequence[Difference], width: int, paint: Paint
         )
         lines += [paint(line, "red") for line in textwrap.wrap(warning, width)]
         lines += [line for difference in forbidding for line in _wrapped(str(difference), width)]
-    return [*lines, *told_lines(differences, width)]
+    return [*lines, *_told(differences, width)]
 
 
-def told_lines(differences: Sequence[Difference], width: int) -> list[str]:
-    """The differences that forbid nothing, one line each."""
+def _told(differences: Sequence[Difference], width: int) -> list[str]:
     told = [difference for difference in differences if not difference.forbids]
     if not told:
         return []
-    return ["The runs also differ in:", *(line for difference in told for line in _wrapped(str(difference), width))]
+    also = "also " if len(told) < len(differences) else ""
+    return [f"The runs {also}differ in:", *(line for difference in told for line in _wrapped(str(difference), width))]
 
 
 def cell_tables(cells: Sequence[CellComparison], width: int, paint: Paint) -> list[str]:
@@ -90,7 +94,7 @@ def legend(n_tests: int, width: int) -> list[str]:
     said = (
         "Change: percentage points, over the samples scored in both, with its 95 % interval, clustered by image. "
         f"p (Holm): corrected for {n_tests:,} cell{'' if n_tests == 1 else 's'}; * if below {SIGNIFICANT:g}. "
-        "Other: neither answer right, and not the same one. Same: the same answer."
+        "Flips: answers gained (+) and lost (-). Other: answers that changed for no better or worse. Same: that did not."
     )
     return textwrap.wrap(said, width)
 
@@ -138,8 +142,7 @@ def _figures(cells: Sequence[CellComparison]) -> list[Column]:
         Column("After", [_percent(cell.accuracy_after) for cell in cells]),
         Column("Change", _changes(cells, changes), [_tint(cell) for cell in cells]),
         Column("p (Holm)", [_p(cell.p_holm) for cell in cells]),
-        Column("Gained", [f"{kind['gained']:,}" for kind in kinds]),
-        Column("Lost", [f"{kind['lost']:,}" for kind in kinds]),
+        Column("Flips", [f"+{kind['gained']:,} -{kind['lost']:,}" for kind in kinds]),
         Column("Other", [f"{kind['wrong_otherwise'] + kind['other_answer']:,}" for kind in kinds]),
         Column("Same", [f"{100 * share:.1f}%" if share is not None else "--" for share in agreement]),
         Column("Share", [_percent(None if v is None else v.share) for v in versus]),
@@ -155,8 +158,13 @@ def _agreement(cell: CellComparison) -> float | None:
 
 
 def _left_over(cells: Sequence[CellComparison], width: int) -> list[str]:
+    uneven = len({(cell.only_before, cell.only_after) for cell in cells}) > 1
     before, after = max(cell.only_before for cell in cells), max(cell.only_after for cell in cells)
-    said = [f"{n:,} samples only {where}" for n, where in ((before, "before"), (after, "after")) if n]
+    said = [
+        f"{'up to ' if uneven else ''}{n:,} samples only {where}"
+        for n, where in ((before, "before"), (after, "after"))
+        if n
+    ]
     return _wrapped(f"{', '.join(said)}: not compared", width, indent="") if said else []
 
 
