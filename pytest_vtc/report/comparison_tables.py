@@ -94,7 +94,7 @@ def legend(n_tests: int, width: int) -> list[str]:
     said = (
         "Change: percentage points, over the samples scored in both, with its 95 % interval, clustered by image. "
         f"p (Holm): corrected for {n_tests:,} cell{'' if n_tests == 1 else 's'}; * if below {SIGNIFICANT:g}. "
-        "Flips: answers gained (+) and lost (-). Other: answers that changed for no better or worse. Same: that did not."
+        "Flips: answers gained (+) and lost (-). Other: changed for no better or worse. Same: not changed."
     )
     return textwrap.wrap(said, width)
 
