@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from pytest_vtc.cells import Cell, Measurement
 from pytest_vtc.datasets.registry import data_home, open_samples
-from pytest_vtc.gates import Outcome, Verdict
-from pytest_vtc.regression import condition, judge
+from pytest_vtc.gates import Verdict
+from pytest_vtc.regression import judge, not_judged
 from pytest_vtc.results import DatasetInfo, Manifest, Results
 from pytest_vtc.run_comparison import CellComparison, Flip, Measured, compare_runs
 from pytest_vtc.run_differences import Difference, differences
@@ -141,21 +141,20 @@ def compare_with_baseline(
     verdicts: list[Verdict] = []
     for cell in results.cells:
         found = by_cell.get(cell)
-        if (reason := _not_judged(results, cell, len(after[cell]), samples[cell.id], shard)) is not None:
-            outcome: Outcome = "not judged"
+        name = cell.id if several else cell.variant
+        if (reason := _obstacle(results, cell, len(after[cell]), samples[cell.id], shard)) is not None:
+            verdicts.append(not_judged(name, cell, baseline.limit, reason))
         elif found is None:
-            outcome, reason = "not judged", "the baseline has no such cell"
+            verdicts.append(not_judged(name, cell, baseline.limit, "the baseline has no such cell"))
         else:
-            outcome, reason = judge(found, baseline.limit, n_tests)
-        name = f"{cell.id if several else cell.variant} {condition(baseline.limit)}"
-        verdicts.append(Verdict(name=name, cell=cell, outcome=outcome, reason=reason))
+            verdicts.append(judge(name, found, baseline.limit, n_tests))
     models = [(model, model) for model in dict.fromkeys(cell.after.model for cell in cells)]
     datasets = list(dict.fromkeys(cell.after.dataset for cell in cells))
     told = differences(baseline.manifest, results.manifest, models, datasets)
     return BaselineComparison(baseline, tuple(cells), tuple(told), tuple(verdicts))
 
 
-def _not_judged(results: Results, cell: Cell, n_measured: int, n_samples: int, shard: str | None) -> str | None:
+def _obstacle(results: Results, cell: Cell, n_measured: int, n_samples: int, shard: str | None) -> str | None:
     n_expected = results.expected[cell.id]
     if shard is not None:
         return f"this is shard {shard}: merge the shards, with --baseline"

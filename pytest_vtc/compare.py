@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_vtc.cells import Cell
-from pytest_vtc.gates import Outcome
+from pytest_vtc.gates import Verdict
 from pytest_vtc.regression import judge
 from pytest_vtc.run_comparison import CellComparison, Measured, compare_runs, corrected, unequal_answers
 from pytest_vtc.run_differences import Difference, differences
@@ -43,15 +43,15 @@ class Compared:
         """Cells that Holm's correction was made over, of all comparisons together."""
         return sum(cell.p_holm is not None for run in self.compared for cell in run.cells)
 
-    def verdict(self, cell: CellComparison) -> tuple[Outcome, str] | None:
+    def verdict(self, cell: CellComparison) -> Verdict | None:
         """What the limit says of a cell, and why; None without a limit."""
-        return None if self.limit is None else judge(cell, self.limit, self.n_tests)
+        return None if self.limit is None else judge(cell.after.id, cell, self.limit, self.n_tests)
 
     @property
     def regressed(self) -> bool:
         """Whether a cell fails."""
         verdicts = (self.verdict(cell) for run in self.compared for cell in run.cells)
-        return any(verdict is not None and verdict[0] == "fail" for verdict in verdicts)
+        return any(verdict is not None and verdict.outcome == "fail" for verdict in verdicts)
 
 
 def compare(

@@ -15,7 +15,7 @@ from typing import Any, cast
 from pytest_vtc.baseline import open_baseline
 from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.conclusion import Conclusion, conclude
-from pytest_vtc.gates import GateError, is_gated, parse_gate, unmatched
+from pytest_vtc.gates import GateError, InconclusiveAs, is_gated, parse_gate, read_gates, unmatched
 from pytest_vtc.options import Shard, parse_shard
 from pytest_vtc.report.json_report import RUN_DEPENDENT, comparable
 from pytest_vtc.results import Manifest
@@ -58,12 +58,14 @@ def merge(
     partial: bool,
     width: int,
     colour: bool,
+    inconclusive: InconclusiveAs | None = None,
     baseline: Path | None = None,
     max_regression: float | None = None,
 ) -> Merged:
     """Write to `output` what the run without shards would have written, and judge its gates and `gates`.
 
     partial: go on without the missing shards, as an interrupted run does. width, colour: of the terminal.
+    inconclusive: how a gate counts that is not decided; as in the shards if None.
     baseline, max_regression: a run that this one is to be compared with, and what a cell may lose.
     Raises MergeError, RunFilesError, BaselineError, StoreError or GateError.
     """
@@ -75,7 +77,7 @@ def merge(
     for one, other in itertools.pairwise(measurements):
         if one.order == other.order:
             raise MergeError(f"{one.cell.id}/{one.sample} was measured in two of these folders: they overlap")
-    facts = _facts(parts, output, gates)
+    facts = _facts(parts, output, gates, inconclusive)
     against = None
     if baseline is not None:
         expected: dict[Cell, dict[str, tuple[str, ...]]] = {}
@@ -94,7 +96,7 @@ def merge(
     if len({json.dumps(part.manifest["hardware"], sort_keys=True) for part in parts}) > 1:
         notes.append("The shards ran on different machines: manifest.run.merged in results.json names them.")
     incomplete = bool(errors) or (interrupted and not partial)
-    return Merged([*done.lines, *notes], done.verdicts, done.written, incomplete)
+    return Merged([*done.lines, *notes], done.verdicts, done.written, done.inconclusive, incomplete)
 
 
 def _read(folder: Path) -> _Part:
@@ -148,7 +150,9 @@ def _differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-def _facts(parts: Sequence[_Part], output: Path, gates: Sequence[str]) -> dict[str, Any]:
+def _facts(
+    parts: Sequence[_Part], output: Path, gates: Sequence[str], inconclusive: InconclusiveAs | None
+) -> dict[str, Any]:
     """What `Bench.facts` would have said of the whole run."""
     manifest = _manifest(parts)
     expected: Counter[str] = Counter()
@@ -167,9 +171,9 @@ def _facts(parts: Sequence[_Part], output: Path, gates: Sequence[str]) -> dict[s
         ]
     ]
     asked = list(dict.fromkeys(text for part in parts for text in part.document["gates"]["asked"]))
-    judged = [parse_gate(text) for text in [*asked, *gates]]
+    judged = [*map(parse_gate, asked), *read_gates(gates, Path())]
     if lost := unmatched(judged, every):
-        raise GateError(f"gate {str(lost[0])!r} matches no cell of this run")
+        raise GateError(f"{lost[0].called} matches no cell of this run")
     reasons = {cell.id: manifest["models"][cell.model]["unsupported"].get(str(cell.compressor)) for cell in every}
     grid = [cell for cell in every if reasons[cell.id] is None]
     skipped = [SkippedCell(cell, reason) for cell in every if (reason := reasons[cell.id]) is not None]
@@ -179,6 +183,7 @@ def _facts(parts: Sequence[_Part], output: Path, gates: Sequence[str]) -> dict[s
         "expected": dict(expected),
         "samples": {cell.id: manifest["datasets"][cell.dataset]["n"] for cell in grid},
         "gates": list(dict.fromkeys(map(str, judged))),
+        "gate_inconclusive": inconclusive or parts[0].document["gates"]["inconclusive"],
         "output": str(output),
         "shard": None,
         "manifest": manifest,

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from pytest_vtc.gates import Outcome
+from dataclasses import replace
+
+from pytest_vtc.cells import Cell
+from pytest_vtc.gates import Verdict
+from pytest_vtc.judging import decide
 from pytest_vtc.power import samples_needed
 from pytest_vtc.run_comparison import CellComparison
 from pytest_vtc.standings import SIGNIFICANT
 from pytest_vtc.statistics import Interval
 
-_ROUNDING = 1e-9
+
+def not_judged(name: str, cell: Cell, limit: float | None, reason: str) -> Verdict:
+    """The verdict on a cell that cannot be judged. name: of the cell, as gates name it."""
+    condition = "no_regression" if limit is None else "max_regression"
+    called = condition if limit is None else f"{condition}={limit:g}"
+    return Verdict(f"{name} {called}", cell, "not judged", reason, condition=condition, limit=limit)
 
 
-def condition(limit: float | None) -> str:
-    """How the rule is written in a verdict's name: `max_regression=1` or `no_regression`."""
-    return "no_regression" if limit is None else f"max_regression={limit:g}"
-
-
-def judge(cell: CellComparison, limit: float | None, n_tests: int) -> tuple[Outcome, str]:
-    """Whether a cell is worse than it was, and the reason in a phrase.
+def judge(name: str, found: CellComparison, limit: float | None, n_tests: int) -> Verdict:
+    """Whether a cell is worse than it was.
 
     A cell in which no answer and no score changed passes, whatever its size. Otherwise, with a limit (percentage
     points): pass if the whole 95 % interval of the loss is at most the limit, fail if all of it is above, inconclusive
@@ -25,46 +29,56 @@ def judge(cell: CellComparison, limit: float | None, n_tests: int) -> tuple[Outc
     compared, otherwise pass. Inconclusive where there is no interval (samples of one image only); not judged where
     answers changed and have no scores.
     """
-    if not cell.n:
-        return "not judged", "no sample was measured in both runs"
-    if not cell.flips:
-        return "pass", f"no answer changed over {cell.n:,} samples"
-    if cell.versus is None:
-        n = len(cell.flips)
-        return "not judged", f"{n:,} of {cell.n:,} answers changed; dataset {cell.after.dataset} has none to score by"
-    versus = cell.versus
-    counts = f"{versus.flips.gained:,} gained, {versus.flips.lost:,} lost" if versus.flips else ""
-    found = f"{in_points(versus.difference_pp)} over {versus.n:,} samples ({counts})"
-    if versus.difference_pp.low is None or versus.difference_pp.high is None:
-        return "inconclusive", f"{found}: samples of one image give no interval; more images would"
+    blank = not_judged(name, found.after, limit, "")
+    if not found.n:
+        return replace(blank, reason="no sample was measured in both runs")
+    if not found.flips:
+        return replace(blank, outcome="pass", reason=f"no answer changed over {found.n:,} samples", n=found.n)
+    if found.versus is None:
+        changed = f"{len(found.flips):,} of {found.n:,} answers changed"
+        return replace(blank, reason=f"{changed}; dataset {found.after.dataset} has none to score by", n=found.n)
+    versus = found.versus
+    loss = _loss(versus.difference_pp)
+    blank = replace(blank, estimate=loss.estimate, low=loss.low, high=loss.high, n=versus.n)
+    counts = f" ({versus.flips.gained:,} gained, {versus.flips.lost:,} lost)" if versus.flips else ""
+    figures = f"{in_points(versus.difference_pp)} over {versus.n:,} samples{counts}"
+    if loss.low is None or loss.high is None:
+        return replace(
+            blank, outcome="inconclusive", reason=f"{figures}: samples of one image give no interval; more images would"
+        )
     if limit is None:
-        return _without_limit(cell, found, n_tests)
-    return _within(limit, versus.difference_pp, versus.n, found)
+        return _without_limit(blank, found, figures, n_tests)
+    return _within(blank, limit, loss, figures)
 
 
-def _without_limit(cell: CellComparison, found: str, n_tests: int) -> tuple[Outcome, str]:
-    assert cell.versus is not None
-    p = cell.p_holm
+def _without_limit(blank: Verdict, found: CellComparison, figures: str, n_tests: int) -> Verdict:
+    p = found.p_holm
     significant = p is not None and p < SIGNIFICANT
     over = f" after Holm's correction over {n_tests:,} cells" if n_tests > 1 else ""
-    said = "no p-value" if p is None else f"p {p:.2g}{over}"
-    if significant and cell.versus.difference_pp.estimate < 0:
-        return "fail", f"{found}: significantly worse, {said}"
-    return "pass", f"{found}: {'significantly better' if significant else 'not significantly worse'}, {said}"
+    said = "no p-value" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}{over}"
+    if significant and blank.estimate is not None and blank.estimate > 0:
+        return replace(blank, outcome="fail", reason=f"{figures}: significantly worse, {said}")
+    standing = "significantly better" if significant else "not significantly worse"
+    return replace(blank, outcome="pass", reason=f"{figures}: {standing}, {said}")
 
 
-def _within(limit: float, difference: Interval, n: int, found: str) -> tuple[Outcome, str]:
-    assert difference.low is not None
-    assert difference.high is not None
-    least, loss, most = -difference.high, -difference.estimate, -difference.low
-    allowed = f"at most {limit:g} pp below the baseline allowed"
-    if most <= limit + _ROUNDING:
-        return "pass", f"{found}; {allowed}"
-    if least > limit + _ROUNDING:
-        return "fail", f"{found}; {allowed}"
-    needed = samples_needed(loss, most - loss if loss < limit else loss - least, limit, n)
+def _within(blank: Verdict, limit: float, loss: Interval, figures: str) -> Verdict:
+    assert loss.low is not None
+    assert loss.high is not None
+    outcome = decide(loss, limit, is_upper=True, rule="interval")
+    reason = f"{figures}; at most {limit:g} pp below the baseline allowed"
+    if outcome != "inconclusive":
+        return replace(blank, outcome=outcome, reason=reason)
+    half_width = loss.high - loss.estimate if loss.estimate < limit else loss.estimate - loss.low
+    needed = samples_needed(loss.estimate, half_width, limit, blank.n or 0)
     more = "no number of samples would decide it" if needed is None else f"about {needed:,} samples would decide it"
-    return "inconclusive", f"{found}; {allowed}; {more}"
+    return replace(blank, outcome=outcome, reason=f"{reason}; {more}", n_needed=needed)
+
+
+def _loss(difference: Interval) -> Interval:
+    """What was lost: the difference with its sign turned."""
+    low, high = difference.low, difference.high
+    return Interval(-difference.estimate, None if high is None else -high, None if low is None else -low)
 
 
 def in_points(difference: Interval) -> str:

@@ -71,10 +71,11 @@ def _verdicts(done: Compared, run: ComparedRun, width: int, paint: Paint) -> lis
     lines: list[str] = []
     for cell in run.cells:
         if (verdict := done.verdict(cell)) is not None:
-            outcome, reason = verdict
-            word = outcome.upper()
-            first, *rest = textwrap.wrap(f"{word}  {cell.after.id}: {reason}", width, subsequent_indent="      ")
-            lines += [paint(word, _COLOURS.get(outcome, "yellow")) + first[len(word) :], *rest]
+            word = verdict.outcome.upper()
+            first, *rest = textwrap.wrap(
+                f"{word}  {cell.after.id}: {verdict.reason}", width, subsequent_indent="      "
+            )
+            lines += [paint(word, _COLOURS.get(verdict.outcome, "yellow")) + first[len(word) :], *rest]
     return _paragraph(lines)
 
 
@@ -133,9 +134,13 @@ def _run_entry(name: str, run: RunFiles) -> dict[str, Any]:
     }
 
 
-def _verdict_entry(done: Compared, cell: CellComparison) -> dict[str, str] | None:
+def _verdict_entry(done: Compared, cell: CellComparison) -> dict[str, Any] | None:
     verdict = done.verdict(cell)
-    return None if verdict is None else {"outcome": verdict[0], "reason": verdict[1]}
+    return (
+        None
+        if verdict is None
+        else {"outcome": verdict.outcome, "reason": verdict.reason, "n_needed": verdict.n_needed}
+    )
 
 
 def _flip_entries(done: Compared) -> Iterator[dict[str, Any]]:

@@ -50,7 +50,6 @@ _OUTCOMES: dict[Outcome, tuple[str, Colour]] = {
     "fail": ("FAIL", "red"),
     "inconclusive": ("INCONCLUSIVE", "yellow"),
     "not judged": ("NOT JUDGED", "yellow"),
-    "not decided": ("NOT DECIDED", "yellow"),
 }
 
 
