@@ -104,7 +104,7 @@ def _compare(
             )
             for side in (before, after)
         )
-        what = f"dataset {dataset}: expected answers of {len(samples):,} samples, first {sample}"
+        what = f"dataset {dataset}: expected answers, in {len(samples):,} of the common samples, first {sample}"
         found.insert(0, Difference(what, one, other, True))
     if not allow_differences and (forbidding := [str(d) for d in found if d.forbids]):
         listed = "".join(f"  {line}\n" for line in forbidding)

@@ -96,11 +96,11 @@ class Controller:
         mine = orders[orders >= 0]
         if not len(mine):
             return None
+        schedule = Schedule(sweep, mine.tolist())
+        baseline = self._open_baseline(sweep, schedule)
         self._store = self._guarded(lambda: Store(sweep.settings.output / STORE_NAME))
         self._guarded(lambda: bury_dead(sweep.settings.output))
         suspects = self._guarded(lambda: describe_suspects(sweep.settings.output))
-        schedule = Schedule(sweep, mine.tolist())
-        baseline = self._open_baseline(sweep, schedule)
         self._recorder.expect(len(mine))
         self._say([*sweep.describe(), *describe_partners(schedule), *suspects, *baseline])
         return sweep, orders

@@ -86,7 +86,7 @@ class RunFiles:
             cell: {} for cell in self.cells.values() if wanted is None or cell in wanted
         }
         rows = [measurement for measurement in self.measurements() if measurement.cell in found]
-        for measurement in sorted(rows, key=lambda m: m.order):
+        for measurement in sorted(rows, key=lambda m: (m.order, m.sample)):
             of_cell = found[measurement.cell]
             if measurement.sample in of_cell:
                 raise RunFilesError(
