@@ -87,7 +87,7 @@ def merge(
     _merge_stores(parts, output)
     interrupted = bool(missing) or any(part.document["interrupted"] for part in parts)
     errors = [error for part in parts for error in part.run.errors()]
-    done = conclude(facts, measurements, errors, interrupted, width, colour, against)
+    done = conclude(facts, measurements, errors, interrupted, width, colour, baseline=against)
     notes = [f"Shard {shard} is missing: this is not the whole run." for shard in missing]
     if errors:
         n = len(errors)

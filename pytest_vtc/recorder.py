@@ -167,7 +167,7 @@ class Recorder:
             writer = self.config.get_terminal_writer()
             width, colour = max(80, writer.fullwidth), writer.hasmarkup
         baseline = session.config.stash[STATE].baseline
-        conclusion = conclude(facts, rows, list(self.errors.values()), interrupted, width, colour, baseline)
+        conclusion = conclude(facts, rows, list(self.errors.values()), interrupted, width, colour, baseline=baseline)
         self.lines = conclusion.lines
         if not conclusion.written:
             session.testsfailed += 1  # exit code 1; the lines say what could not be written
