@@ -297,16 +297,18 @@ def _way_out(figure: Interval, limit: float, n: int, available: int, least: int)
     if needed is None:
         return None, "the estimate lies on the margin, where no number of samples decides"
     needed = max(needed, least)
-    would = f"about {_rounded_up(needed):,} samples ({_rounded_up(max(1, needed - n)):,} more) would decide"
+    # To two digits: the number rests on estimates.
+    about = -_two_digits(-needed)
+    would = f"about {about:,} samples ({_two_digits(about - n):,} more) would decide"
     if needed <= available:
         return needed, would
     return needed, f"{would}, but there are {f'only {available:,}' if available > n else 'no more'}"
 
 
-def _rounded_up(count: int) -> int:
-    """To two digits: the number rests on estimates."""
-    step = 10 ** max(0, len(str(count)) - 2)
-    return -(-count // step) * step
+def _two_digits(count: int) -> int:
+    """Rounded down to a number with two digits that are not 0."""
+    step: int = 10 ** max(0, len(str(abs(count))) - 2)
+    return count // step * step
 
 
 # Words
