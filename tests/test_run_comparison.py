@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_vtc.cells import Cell, Measurement
@@ -34,6 +34,7 @@ def compared(before: Sequence[float | None], after: Sequence[float | None]) -> C
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0, 0.3]), min_size=1, max_size=12))
+@settings(max_examples=15, deadline=None)
 def test_a_run_against_itself_has_no_flips_and_passes_any_limit(scores: list[float]) -> None:
     cell = compared(scores, scores)
     assert (cell.flips, cell.n, cell.only_before, cell.only_after) == ((), len(scores), 0, 0)
