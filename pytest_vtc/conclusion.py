@@ -12,6 +12,9 @@ from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.gates import Verdict, evaluate, parse_gate
 from pytest_vtc.report import json_report, terminal
 from pytest_vtc.results import Results
+from pytest_vtc.sequential_results import SequentialRun, cut, describe
+from pytest_vtc.sequential_results import verdict as sequential_verdict
+from pytest_vtc.sequential_trials import Judged
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,12 @@ def conclude(
     interrupted: bool,
     width: int,
     colour: bool,
+    sequential: SequentialRun | None = None,
 ) -> Conclusion:
     """Judge the gates, write results.json and samples.jsonl, and render the tables.
 
-    facts: what `Bench.facts` gives. measurements: in run order. width, colour: of the terminal.
+    facts: what `Bench.facts` gives. measurements: in run order. width, colour: of the terminal. sequential: of a run
+    that was judged while it went on.
     """
     measured = {(m.cell, m.sample) for m in measurements} if errors else set[tuple[Cell, str]]()
     cells = tuple(Cell(**cell) for cell in facts["cells"])
@@ -48,10 +53,16 @@ def conclude(
         skipped=tuple(map(SkippedCell.from_dict, facts["skipped"])),
         interrupted=interrupted,
     )
-    analysis = analyse(every)
+    selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
+    judged: dict[Cell, Judged] = {}
+    if sequential is not None:
+        every, judged = cut(every, sequential.trials), sequential.trials.judged()
+    analysis = analyse(every, judged)
     gates = [parse_gate(text) for text in every.gates]
     complete, shard = not interrupted, facts["shard"]
     verdicts = evaluate(gates, analysis.cells, facts["samples"], complete, shard, every.skipped)
+    if not interrupted:
+        verdicts = [sequential_verdict(verdict, judged) for verdict in verdicts]
     # A cell of which nothing was selected has a verdict, if a gate is on it, and no row.
     results = replace(every, cells=tuple(cell for cell in cells if every.expected[cell.id]))
     analysis = replace(analysis, cells=[summary for summary in analysis.cells if summary.n_expected])
@@ -62,7 +73,8 @@ def conclude(
     except json_report.ReportError as error:
         problem = f"ERROR: {error}"
     lines = terminal.render(results, analysis, verdicts, files, width, colour)
-    selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
+    if sequential is not None:
+        lines.append(describe(sequential, judged))
     if shard is not None:
         lines.append(
             f"These files hold shard {shard}, {selected:,} of {whole:,} cases; "

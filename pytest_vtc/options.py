@@ -67,6 +67,7 @@ class Settings:
     attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] = "sdpa"
     trust_remote_code: bool = False
     random_seeds: int = DEFAULT_RANDOM_SEEDS
+    sequential: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,9 @@ OPTIONS = (
             "may be repeated", "GATE", True, ini_type="linelist", file_keys=("gates", "gate")),
 )  # fmt: skip
 
+_FLAGS = ("fresh", "sequential")
+"""Options that are on or off."""
+
 _BY_FILE_KEY = {key: option for option in OPTIONS for key in option.file_keys}
 
 
@@ -166,6 +170,12 @@ def add_options(parser: pytest.Parser) -> None:
         "--vtc-fresh", action="store_true", default=None, help="measure everything anew, whatever the store holds"
     )
     parser.addini("vtc_fresh", "default of --vtc-fresh", "bool", default=None)
+    group.addoption(
+        "--vtc-sequential", action="store_true", default=None,
+        help="run the images in random order (by --vtc-seed), judge the gates after each one by a test that allows for "
+        "that, and end a cell once all its gates are decided",
+    )  # fmt: skip
+    parser.addini("vtc_sequential", "default of --vtc-sequential", "bool", default=None)
     group.addoption(
         # On the command line alone: a file that comes along with somebody's project must not be able to allow it.
         "--vtc-trust-remote-code", action="store_true", default=False,
@@ -197,9 +207,7 @@ def read_settings(config: pytest.Config) -> Settings:
     }
     values = {name: next((value for value in places if value is not None), None) for name, places in given.items()}
     _choose_models(given, values)
-    fresh = config.getoption("vtc_fresh")
-    if fresh is None:
-        fresh = from_file.get("fresh", _ini(config, "vtc_fresh"))
+    flags = {name: _flag(config, from_file, name) for name in _FLAGS}
     return Settings(
         models=_strings(values["model"]),
         random_weights=_strings(values["random-weights"]),
@@ -215,12 +223,13 @@ def read_settings(config: pytest.Config) -> Settings:
         max_new_tokens=_optional_integer("max-new-tokens", values["max-new-tokens"]),
         answers=_choice("answers", values["answers"]) or "generate",
         output=Path(str(values["output"] or DEFAULT_OUTPUT)).expanduser(),
-        fresh=bool(fresh),
+        fresh=flags["fresh"],
         gates=tuple(str(gate) for gate in _as_list(values["gate"])),
         shard=None if values["shard"] is None else parse_shard(str(values["shard"])),
         attention=_choice("attention", values["attention"]) or "sdpa",
         trust_remote_code=bool(config.getoption("vtc_trust_remote_code")),
         random_seeds=_optional_integer("random-seeds", values["random-seeds"]) or DEFAULT_RANDOM_SEEDS,
+        sequential=flags["sequential"],
     )
 
 
@@ -237,6 +246,11 @@ def _choose_models(given: dict[str, tuple[Any, ...]], values: dict[str, Any]) ->
         if models or random_weights:
             values["random-weights" if models else "model"] = None
             return
+
+
+def _flag(config: pytest.Config, from_file: dict[str, Any], name: str) -> bool:
+    said = config.getoption(f"vtc_{name}")
+    return bool(from_file.get(name, _ini(config, f"vtc_{name}")) if said is None else said)
 
 
 def _ini(config: pytest.Config, name: str) -> Any:
@@ -261,16 +275,16 @@ def read_experiment(path: Path) -> dict[str, Any]:
         raise OptionError(f"{path}: expected an object with keys such as model, data, ratios")
     values: dict[str, Any] = {}
     for key, value in data.items():
-        if key == "fresh":
+        if key in _FLAGS:
             if not isinstance(value, bool):
-                raise OptionError(f"{path}: fresh is {value!r}; write true or false")
-            values["fresh"] = value
+                raise OptionError(f"{path}: {key} is {value!r}; write true or false")
+            values[key] = value
         elif key == "gen_config":
             values |= _generation(path, value)
         elif option := _BY_FILE_KEY.get(key):
             values[option.name] = value
         else:
-            known = sorted([*_BY_FILE_KEY, "fresh", "gen_config"])
+            known = sorted([*_BY_FILE_KEY, *_FLAGS, "gen_config"])
             raise OptionError(f"{path}: unknown key {key!r}; known: {', '.join(known)}")
     return values
 

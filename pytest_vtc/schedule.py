@@ -87,6 +87,12 @@ class Schedule:
         np.greater(self.remaining, 0, out=self._waiting)
         self.ready(ready)
 
+    def drop(self, orders: Iterable[int]) -> None:
+        """Items are left out: nobody is going to ask for these cases any more. They stay among the selected."""
+        gone = list(orders)
+        self.remaining[gone] = 0
+        self._waiting[gone] = False
+
     def needs_partner(self, stock: int) -> bool:
         """Whether a case is still to come whose stock partner is `stock`."""
         return bool(self.remaining[stock : stock + len(self._sweep.block(stock).cells)].any())
