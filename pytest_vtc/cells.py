@@ -69,6 +69,8 @@ class Generation:
     """What the model did with one sample in one cell: what the store keeps. The score is derived from it.
 
     n_tokens: vision tokens of the unmodified model. n_asked: what the ratio asked for. n_kept: what was left.
+    kv_bytes: what the language model's key-value cache holds of the prompt, text and kept vision tokens, before the
+    answer: of this case alone, without padding and whatever batches share.
     positions: the policy really used. truncated: the answer met the token limit before its end token.
     beyond_window: prompt, all vision tokens of the unmodified model and answer are longer than its sliding window:
     with fewer of them the text sees further back, so that dropping tokens is more than hiding them.
@@ -79,6 +81,7 @@ class Generation:
     n_tokens: int
     n_asked: int
     n_kept: int
+    kv_bytes: int
     n_generated: int
     positions: Positions
     truncated: bool
@@ -92,6 +95,7 @@ class Generation:
             "n_tokens": self.n_tokens,
             "n_asked": self.n_asked,
             "n_kept": self.n_kept,
+            "kv_bytes": self.kv_bytes,
             "n_generated": self.n_generated,
             "positions": self.positions,
             "truncated": self.truncated,
@@ -106,6 +110,7 @@ class Generation:
             data["n_tokens"],
             data["n_asked"],
             data["n_kept"],
+            data["kv_bytes"],
             data["n_generated"],
             data["positions"],
             data["truncated"],

@@ -90,7 +90,7 @@ class Engine:
             key = tuple(output.token_ids)
             if key not in texts:
                 texts[key] = self.backend.answer(output)
-            results.append(item.generation(texts[key], output, self.positions, self.backend.sliding_window, share))
+            results.append(item.generation(texts[key], output, self.backend, self.positions, share))
         return results
 
 
@@ -110,8 +110,9 @@ class _Prepared:
     variant: _Variant
 
     def generation(
-        self, answer: str, output: Output, positions: Positions, window: int | None, seconds: float
+        self, answer: str, output: Output, backend: Backend, positions: Positions, seconds: float
     ) -> Generation:
+        window = backend.sliding_window
         n_kept = sum(len(features) for features in self.row.features)
         uncompressed = len(self.row) - n_kept + self.variant.n_tokens + len(output.token_ids)
         return Generation(
@@ -119,6 +120,7 @@ class _Prepared:
             n_tokens=self.variant.n_tokens,
             n_asked=self.variant.n_asked,
             n_kept=n_kept,
+            kv_bytes=backend.kv_bytes(len(self.row)),
             n_generated=len(output.token_ids),
             positions=positions,
             truncated=output.truncated,

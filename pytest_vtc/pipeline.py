@@ -75,7 +75,9 @@ class Pipeline:
         ratio: float = 1.0,
         max_new_tokens: int = 256,
     ) -> Generation:
-        """Answer one prompt about one image; `.answer` is the text, `.n_tokens` and `.n_kept` the vision tokens.
+        """Answer one prompt about one image.
+
+        `.answer` is the text, `.n_tokens` and `.n_kept` are the vision tokens, `.kv_bytes` what the cache holds of all.
 
         compressor: an instance or a spec such as "divprune" or "./mine.py"; None is the unmodified model.
         Raises CaseFailed (unreadable image, compressor that breaks its contract), SpecError, CompressionError (one that

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.comparison import Comparison, compare_scores
+from pytest_vtc.gates import InconclusiveAs
 from pytest_vtc.sample_tables import Column, SampleTable, sample_tables
 from pytest_vtc.statistics import Interval, proportion_interval
 
@@ -149,7 +150,8 @@ class Results:
     expected: cell id -> number of its selected cases; for a stock cell also those that came along as partners.
     skipped: selected cells that their models cannot run; they are not among the cells.
     measurements: at most one per case, in any order. errors: at most one per case that has no measurement.
-    gates: the gates as they were asked for. interrupted: the run ended before its last case.
+    gates: the gates as they were asked for. gate_inconclusive: how an inconclusive one counts as a test.
+    interrupted: the run ended before its last case.
     sample_order: dataset -> sample ids in run order; samples not named there follow in the order of `measurements`,
         which is the run's order unless workers or a shuffling plugin have mixed it.
     """
@@ -160,6 +162,7 @@ class Results:
     measurements: Sequence[Measurement]
     errors: Sequence[CaseError] = ()
     gates: tuple[str, ...] = ()
+    gate_inconclusive: InconclusiveAs = "skip"
     skipped: tuple[SkippedCell, ...] = ()
     interrupted: bool = False
     sample_order: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
@@ -173,7 +176,11 @@ class Results:
 
 @dataclass(frozen=True)
 class Budget:
-    """Vision tokens per sample: means, the range really kept, and how often that was not what was asked for."""
+    """Vision tokens per sample: means, the range really kept, and how often that was not what was asked for.
+
+    kv_bytes: mean of `Generation.kv_bytes`. kv_paired, kv_stock: its sums, of the cell and of stock, over the samples
+    measured in both.
+    """
 
     n_tokens: float
     asked: float
@@ -182,6 +189,14 @@ class Budget:
     kept_max: int
     n_below: int
     n_above: int
+    kv_bytes: float
+    kv_paired: int
+    kv_stock: int
+
+    @property
+    def kv_share(self) -> float | None:
+        """Bytes of the cache as a share of stock's; None if no sample was measured in both."""
+        return self.kv_paired / self.kv_stock if self.kv_stock else None
 
 
 @dataclass(frozen=True)
@@ -362,7 +377,7 @@ def _summary(
         n_scored=len(rows),
         accuracy=accuracy,
         versus=versus,
-        budget=_budget(found),
+        budget=_budget(column, stock, table.n_samples),
         positions=tuple(sorted({m.generation.positions for m in found})),
         n_cached=sum(m.cached for m in found),
         seconds=float(np.mean([m.generation.seconds for m in found])) if found else None,
@@ -377,11 +392,15 @@ def versus_stock(table: SampleTable, stock: Column, column: Column) -> Compariso
     return compare_scores(before[both], after[both], table.group_codes[both], answers, check=True)
 
 
-def _budget(found: Sequence[Measurement]) -> Budget | None:
-    if not found:
+def _budget(column: Column, stock: Column | None, n_samples: int) -> Budget | None:
+    if not column.measurements:
         return None
-    counts = [(m.generation.n_tokens, m.generation.n_asked, m.generation.n_kept) for m in found]
-    tokens, asked, kept = np.array(counts, dtype=np.int64).T
+    made = [measurement.generation for measurement in column.measurements]
+    tokens, asked, kept, kv = np.array([(g.n_tokens, g.n_asked, g.n_kept, g.kv_bytes) for g in made], dtype=np.int64).T
+    kv_of_stock = np.zeros(n_samples, dtype=np.int64)  # none where stock was not measured
+    if stock is not None:
+        kv_of_stock[stock.rows] = [measurement.generation.kv_bytes for measurement in stock.measurements]
+    partner = kv_of_stock[column.rows]
     return Budget(
         n_tokens=float(tokens.mean()),
         asked=float(asked.mean()),
@@ -390,4 +409,7 @@ def _budget(found: Sequence[Measurement]) -> Budget | None:
         kept_max=int(kept.max()),
         n_below=int((kept < asked).sum()),
         n_above=int((kept > asked).sum()),
+        kv_bytes=float(kv.mean()),
+        kv_paired=int(kv[partner > 0].sum()),
+        kv_stock=int(partner.sum()),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from pytest_vtc.cells import Cell
 from pytest_vtc.comparison import Comparison
@@ -42,7 +41,7 @@ def cut(results: Results, trials: Trials) -> Results:
 
 
 def samples_to_judge(samples: Mapping[str, int], judged: Mapping[Cell, Judged]) -> dict[str, int]:
-    """Cell id -> samples that its gates ask for: all of them, or of a cell that ended early those that it ended with."""
+    """Cell id -> samples that its gates ask for: all, or of a cell that ended early those that it ended with."""
     return {**samples, **{cell.id: found.n_rows for cell, found in judged.items() if found.decided}}
 
 
@@ -59,7 +58,7 @@ def allow_for_looks(summary: CellSummary, judged: Judged | None) -> CellSummary:
     usable = judged if judged.n_rows == summary.n_measured else None
     return replace(
         summary,
-        accuracy=_ends(summary.accuracy, None if usable is None else usable.accuracy),
+        accuracy=None if summary.accuracy is None else _ends(summary.accuracy, usable and usable.accuracy),
         versus=_versus(summary.versus, usable),
         sequential=Sequential(
             n_samples=judged.n_rows,
@@ -79,7 +78,7 @@ def seeds_allow_for_looks(group: SeedGroup, judged: Mapping[Cell, Judged]) -> Se
     usable = found if found is not None and found.n_samples == group.n_paired == group.n_samples else None
     return replace(
         group,
-        accuracy=_ends(group.accuracy, None if usable is None else usable.accuracy),
+        accuracy=None if group.accuracy is None else _ends(group.accuracy, usable and usable.accuracy),
         versus=_versus(group.versus, usable),
     )
 
@@ -129,26 +128,21 @@ def _versus(versus: Comparison | None, judged: Judged | None) -> Comparison | No
         versus,
         difference_pp=_ends(versus.difference_pp, None if difference is None else difference.scaled(100)),
         bootstrap_pp=None,
-        share=_ends(versus.share, share),
+        share=None if versus.share is None else _ends(versus.share, share),
         p=p,
         p_mcnemar=None,
     )
 
 
 def _without_share(versus: Comparison | None) -> Comparison | None:
-    return None if versus is None else replace(versus, share=_ends(versus.share, None))
+    if versus is None or versus.share is None:
+        return versus
+    return replace(versus, share=_ends(versus.share, None))
 
 
-_Found = TypeVar("_Found", Interval, Interval | None)
-
-
-def _ends(plain: _Found, judged: Interval | None) -> _Found:
+def _ends(plain: Interval, judged: Interval | None) -> Interval:
     """The estimate of `plain` with the ends of `judged`, if there are any."""
-    if plain is None:
-        return plain
-    if judged is None:
-        return Interval(plain.estimate, None, None)
-    return replace(judged, estimate=plain.estimate)
+    return Interval(plain.estimate, None, None) if judged is None else replace(judged, estimate=plain.estimate)
 
 
 # Words

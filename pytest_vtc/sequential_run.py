@@ -1,21 +1,24 @@
-"""The hooks of `--vtc-sequential`: tests of cells that are decided are taken out of the session."""
+"""The hooks of `--vtc-sequential`: tests of cells that are decided are taken out of the session.
+
+Imports nothing heavy before there are cases to judge.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from pytest_vtc.recorder import Recorder, is_case
-from pytest_vtc.sequential_results import SequentialRun
-from pytest_vtc.sequential_trials import Trials
 
 if TYPE_CHECKING:
-    from pytest_vtc.schedule import Schedule
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pytest_vtc.sequential_results import SequentialRun
+    from pytest_vtc.sequential_trials import Trials
     from pytest_vtc.sweep import Sweep
 
 
@@ -38,75 +41,87 @@ class Sequential:
         self._config, self._recorder = config, recorder
         self._trials: Trials | None = None
         self._n_tests = self._n_not_run = 0
-        self._dropped: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        self._dropped: NDArray[np.bool_] | None = None
         self._news = False
-        self._next = 0
-        self._drop_pending: Callable[[NDArray[np.bool_]], Sequence[str]] | None = None
+        self._here = 0
+        self.drop_pending: Callable[[NDArray[np.bool_]], Sequence[str]] | None = None
+        """On a controller: leaves out pending tests of the cases marked in [n_cases], and gives their node ids."""
 
-    def begin(self, sweep: Sweep, orders: NDArray[np.int64]) -> None:
-        """orders: of the tests on cases that are about to run."""
+    def begin(self, sweep: Sweep, orders: Iterable[int]) -> None:
+        """The tests on the cases at these places of the sweep are about to run."""
         if not sweep.settings.sequential:
             return
+        import numpy as np
+
+        from pytest_vtc.sequential_trials import Trials
+
+        tests = list(orders)
         selected = np.zeros(sweep.n_cases, dtype=np.bool_)
-        selected[orders] = True
-        self._trials = Trials(sweep, selected)
-        self._n_tests = len(orders)
+        selected[tests] = True
+        self._trials, self._n_tests = Trials(sweep, selected), len(tests)
         self._dropped = np.zeros(sweep.n_cases, dtype=np.bool_)
 
-    def drop_through(self, drop_pending: Callable[[NDArray[np.bool_]], Sequence[str]]) -> None:
-        """On a controller: by what pending tests are left out. It gets [n_cases] and gives the node ids."""
-        self._drop_pending = drop_pending
-
     def run(self) -> SequentialRun | None:
-        """What came of it; None in a session without cases."""
-        return None if self._trials is None else SequentialRun(self._trials, self._n_tests, self._n_not_run)
+        """What came of it; None without `--vtc-sequential`."""
+        if self._trials is None:
+            return None
+        from pytest_vtc.sequential_results import SequentialRun
+
+        return SequentialRun(self._trials, self._n_tests, self._n_not_run)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if any(map(is_case, session.items)):
+            from pytest_vtc.plugin import sweep_of
+
+            orders = (item.order for item in session.items if is_case(item))  # type: ignore[attr-defined]
+            self.begin(sweep_of(self._config), orders)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if self._trials is None:
+        if self._trials is None or self._dropped is None:
             return
         for order, measurement in getattr(report, "vtc", ()):
             superfluous = self._trials.record(order, measurement.score)
             if len(superfluous):
                 self._dropped[superfluous] = True
                 self._news = True
-        if self._news and self._drop_pending is not None:
+        if self._news and self.drop_pending is not None:
             self._news = False
-            self._leave_out([LeftOut(node_id) for node_id in self._drop_pending(self._dropped)])
+            self._leave_out([LeftOut(node_id) for node_id in self.drop_pending(self._dropped)])
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, Any, Any]:
         result = yield
-        if self._news:
+        if self._news and nextitem is not None:
             self._news = False
-            self._shorten(item.session, item, nextitem)
+            self._shorten(item, nextitem)
         return result
 
-    def _shorten(self, session: pytest.Session, item: pytest.Item, announced: pytest.Item | None) -> None:
-        """Take superfluous items out of those that come after `item`, in place: pytest's loop goes by the list."""
-        items = session.items
-        while items[self._next] is not item:
-            self._next += 1
-        later = items[self._next + 1 :]
-        superfluous = [is_case(other) and bool(self._dropped[other.order]) for other in later]  # type: ignore[attr-defined]
-        if not any(superfluous):
-            return
-        follower = next((other for other, drop in zip(later, superfluous, strict=True) if not drop), None)
-        if announced is not None and superfluous[0] and follower is not None and follower.parent is not announced.parent:
-            # Fixtures were kept for the item that was announced as the next one: it must run for them to be torn down.
-            superfluous[0] = False
-        items[self._next + 1 :] = [other for other, drop in zip(later, superfluous, strict=True) if not drop]
-        left_out = [other for other, drop in zip(later, superfluous, strict=True) if drop]
-        bench = self._bench()
-        if bench is not None:
-            bench.drop(other.order for other in left_out)  # type: ignore[attr-defined]
+    def _shorten(self, item: pytest.Item, announced: pytest.Item) -> None:
+        """Take superfluous items out of those after `item`. In place: pytest's loop goes along the session's list."""
+        items = item.session.items
+        while items[self._here] is not item:
+            self._here += 1
+        later = items[self._here + 1 :]
+        superfluous = {id(other) for other in later if self._is_superfluous(other)}
+        follower = next((other for other in later if id(other) not in superfluous), None)
+        if follower is not None and follower.parent is not announced.parent:
+            # Fixtures were kept for the item that was announced as the next one: it runs, so that they are torn down.
+            superfluous.discard(id(announced))
+        left_out = [other for other in later if id(other) in superfluous]
+        items[self._here + 1 :] = [other for other in later if id(other) not in superfluous]
+        self._forget(left_out)
         self._leave_out(left_out)
 
-    def _bench(self) -> Schedule | None:
+    def _is_superfluous(self, item: Any) -> bool:
+        return self._dropped is not None and is_case(item) and bool(self._dropped[item.order])
+
+    def _forget(self, items: Sequence[Any]) -> None:
         from pytest_vtc.plugin import STATE
 
         bench = self._config.stash[STATE].bench
-        return None if bench is None else bench.schedule
+        if bench is not None:
+            bench.schedule.drop(item.order for item in items)
 
     def _leave_out(self, tests: Sequence[Any]) -> None:
         if tests:

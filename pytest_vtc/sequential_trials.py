@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pytest_vtc.cells import Cell
 from pytest_vtc.gates import Gate, Limit
 from pytest_vtc.schedule import image_numbers
-from pytest_vtc.sequential import Estimand, MarginTest, Side, anytime_interval, anytime_p
+from pytest_vtc.sequential import Estimand, MarginTest, anytime_interval, anytime_p
 from pytest_vtc.statistics import Interval
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def margin(limit: Limit) -> float:
 class Judged:
     """How far a cell, or all seeds of one together, was judged, and what that said.
 
-    n_groups: image groups that were judged, the first ones in the run's order; n_rows: their samples, of which n_samples
-    have scores here and in stock. of_rows, of_groups: all there are. decided: all gates that bear on it were decided, so
-    that it ended there. decided_after: limit -> n_rows at which it was decided; those that were not are not there.
+    n_groups: image groups that were judged, the first ones in the run's order; n_rows: their samples, of which
+    n_samples have scores here and in stock. of_rows, of_groups: all there are. decided: all gates that bear on it were
+    decided, so that it ended there. decided_after: limit -> n_rows at which it was decided, if it was.
     difference, accuracy, share: anytime-valid, in score units; None where nothing was scored. p: of no difference.
     """
 
@@ -288,7 +288,9 @@ def trials_of(sweep: Sweep, block: Block) -> Iterator[list[_Subject]]:
             for column, gates in singly.items():
                 if gates and all(map(is_decided_early, gates)):
                     yield [_Subject(block.cells[column], (column,), _limits(gates))]
-        elif len(columns) == n_seeds and all(map(is_decided_early, [*as_one, *(g for s in singly.values() for g in s)])):
+        elif len(columns) == n_seeds and all(
+            map(is_decided_early, [*as_one, *(g for s in singly.values() for g in s)])
+        ):
             seeds = [_Subject(block.cells[c], (c,), _limits(gates)) for c, gates in singly.items() if n_seeds > 1]
             yield [_Subject(named, tuple(columns), _limits(as_one)), *seeds]
 

@@ -17,7 +17,7 @@ from pytest_vtc.cells import Generation
 STORE_NAME = "measurements.sqlite"
 """Its file in a run's output folder."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Written to the file. To be raised whenever the table or the fields of `Generation` change."""
 
 _APPLICATION_ID = 0x56544331  # "VTC1": tells our files from other SQLite files

@@ -112,6 +112,7 @@ def measured(
             n_tokens=n_tokens,
             n_asked=n_asked,
             n_kept=kept,
+            kv_bytes=flags.get("kv_bytes", 256 * (20 + kept)),
             n_generated=2,
             positions=flags.get("positions", "compact"),
             truncated=flags.get("truncated", False),

@@ -16,6 +16,7 @@ GENERATIONS = st.builds(
     n_tokens=st.integers(0),
     n_asked=st.integers(0),
     n_kept=st.integers(0),
+    kv_bytes=st.integers(0),
     n_generated=st.integers(0),
     positions=st.sampled_from(["original", "compact"]),
     truncated=st.booleans(),
@@ -58,12 +59,12 @@ def test_a_generation_survives_the_store(generation: Generation) -> None:
 
 
 def test_a_measurement_says_what_was_answered() -> None:
-    generation = Generation("yes", 64, 32, 31, 2, "compact", False, False, 0.25)
+    generation = Generation("yes", 64, 32, 31, 4096, 2, "compact", False, False, 0.25)
     measurement = Measurement(Cell("m", "d"), "s", "", "s", ("yes",), generation, 1.0, "yes", False, False, 7)
     assert (measurement.answer, measurement.n_tokens, measurement.n_kept) == ("yes", 64, 31)
 
 
 def test_a_measurement_without_what_it_shares_weighs_less_than_300_bytes() -> None:
-    generation = Generation("yes", 64, 32, 32, 2, "compact", False, False, 0.25)
+    generation = Generation("yes", 64, 32, 32, 4096, 2, "compact", False, False, 0.25)
     measurement = Measurement(Cell("m", "d"), "s", "", "s", ("yes",), generation, 1.0, "yes", False, False, 7)
     assert sys.getsizeof(measurement) + sys.getsizeof(generation) < 300

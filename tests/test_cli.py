@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,7 +79,9 @@ def test_run_takes_a_model_or_random_weights(capsys: pytest.CaptureFixture[str])
 def test_run_compresses(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", "--image", str(scene), "--prompt", "what ?", "--compressor", "divprune", "--ratio", "0.25"]
     assert main(arguments) == 0
-    assert "[64 -> 16 vision tokens" in capsys.readouterr().err
+    assert re.search(
+        r"\[64 -> 16 vision tokens, [\d,]{5,} bytes of keys and values for the prompt, ", capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,7 @@ def test_the_pipeline_takes_images_in_memory_and_compressors_as_objects() -> Non
     stock = pipeline(image, "how many digits are there ?")
     half = pipeline(image, "how many digits are there ?", compressor=DivPrune(), ratio=0.5)
     assert (stock.n_kept, half.n_kept) == (64, 32)
+    assert stock.kv_bytes - half.kv_bytes == 32 * pipeline.backend.kv_bytes(1)
     assert stock.answer == str(len(make_scene("test", 3).digits))
 
 

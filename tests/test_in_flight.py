@@ -28,7 +28,7 @@ from pytest_vtc.in_flight import (
 )
 from pytest_vtc.store import Store
 
-SEVEN = Generation("7", 64, 32, 32, 2, "compact", False, False, 0.01)
+SEVEN = Generation("7", 64, 32, 32, 4096, 2, "compact", False, False, 0.01)
 
 
 Die = Callable[..., None]

@@ -90,6 +90,25 @@ def test_the_budget_tells_what_was_kept_from_what_was_asked() -> None:
     assert (half.budget.n_below, half.budget.n_above) == (1, 1)
 
 
+def test_the_bytes_of_the_cache_are_a_mean_and_a_share_of_stocks_on_the_samples_of_both() -> None:
+    rows = [
+        *(measured(STOCK, i, kv_bytes=n) for i, n in enumerate([1000, 3000, 5000])),
+        *(measured(HALF, i, kv_bytes=n) for i, n in [(3, 9000), (2, 2000), (0, 700)]),
+    ]
+    stock, half = summarize(run_of({STOCK: [1.0] * 3, HALF: [1.0] * 3}, measurements=rows))
+    assert stock.budget is not None
+    assert half.budget is not None
+    assert (stock.budget.kv_bytes, stock.budget.kv_share) == (3000, 1.0)
+    assert (half.budget.kv_bytes, half.budget.kv_share) == (3900, 2700 / 6000)
+
+
+def test_without_a_sample_of_stock_there_is_no_share_of_its_cache() -> None:
+    rows = [measured(STOCK, 0), measured(HALF, 1, kv_bytes=700)]
+    _, half = summarize(run_of({STOCK: [1.0], HALF: [1.0]}, measurements=rows))
+    assert half.budget is not None
+    assert (half.budget.kv_bytes, half.budget.kv_share) == (700, None)
+
+
 def test_the_positions_really_used_and_the_mean_time_are_told() -> None:
     rows = [measured(HALF, 0, positions="original", seconds=1.0), measured(HALF, 1, positions="compact", seconds=2.0)]
     (half,) = summarize(run_of({HALF: [1.0] * 2}, measurements=rows))

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from pytest_vtc.cells import Generation
 from pytest_vtc.store import SCHEMA_VERSION, Store, StoreError, case_key
 
-SEVEN = Generation("seven", 64, 32, 32, 2, "compact", False, False, 0.01)
+SEVEN = Generation("seven", 64, 32, 32, 4096, 2, "compact", False, False, 0.01)
 
 generations = st.builds(
     Generation,
@@ -28,6 +28,7 @@ generations = st.builds(
     n_tokens=st.integers(1, 10**6),
     n_asked=st.integers(1, 10**6),
     n_kept=st.integers(1, 10**6),
+    kv_bytes=st.integers(1, 10**12),
     n_generated=st.integers(0, 10**4),
     positions=st.sampled_from(["original", "compact"]),
     truncated=st.booleans(),
@@ -140,7 +141,7 @@ from pytest_vtc.cells import Generation
 from pytest_vtc.store import Store
 store, window = Store(Path(sys.argv[1])), 0
 while True:
-    g = Generation(str(window), 64, 32, 32, 2, "compact", False, False, 0.01)
+    g = Generation(str(window), 64, 32, 32, 4096, 2, "compact", False, False, 0.01)
     store.put_many([(f"{window}/{i}", g) for i in range(20)])
     print(window, flush=True)
     window += 1
@@ -362,12 +363,13 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path: Path) -> None:
 def test_the_version_stands_for_these_fields() -> None:
     # Fields of Generation are what a store holds: change both together, with a new version.
     assert (SCHEMA_VERSION, [field.name for field in fields(Generation)]) == (
-        2,
+        3,
         [
             "answer",
             "n_tokens",
             "n_asked",
             "n_kept",
+            "kv_bytes",
             "n_generated",
             "positions",
             "truncated",

@@ -160,6 +160,7 @@ def answer_at_once() -> None:
                 n_tokens=64,
                 n_asked=kept[job.ratio],
                 n_kept=kept[job.ratio],
+                kv_bytes=1024 * kept[job.ratio],
                 n_generated=2,
                 positions="compact",
                 truncated=False,

@@ -30,6 +30,7 @@ from pytest_vtc.models.decoding import (
     prefill_only,
     select_rows,
 )
+from pytest_vtc.models.kv_cache import KVCache
 from pytest_vtc.models.sequences import Position, Prefix, Row, VisionTokens, lay_out, text_positions
 from pytest_vtc.models.text_side import PromptError, TextSide
 from pytest_vtc.models.vision_side import VisionSide
@@ -68,6 +69,7 @@ class Backend(VisionSide, TextSide):
             model.generation_config.eos_token_id = [*self.stop_ids]
         self._exact_together = {}
         self._joint_spaces = JointSpaces(self.device)
+        self._kv_cache: KVCache | None = None
 
     @classmethod
     def refuse(cls, config: Any) -> str | None:  # noqa: ARG003
@@ -111,6 +113,16 @@ class Backend(VisionSide, TextSide):
     def sliding_window(self) -> int | None:
         """Slots of the key-value cache that the shortest-sighted layer sees; None if all see all of them."""
         return shortest_window(self.model.config)
+
+    def kv_bytes(self, n_tokens: int) -> int:
+        """Bytes of keys and values that the language model holds of a prompt, before its answer.
+
+        n_tokens: text and vision tokens of the prompt. It is counted alone: no padding, nothing shared with others.
+        """
+        if self._kv_cache is None:  # nothing has gone through the model yet
+            self.prefill_lead([self.stop_ids[0]])
+        assert self._kv_cache is not None
+        return self._kv_cache.n_bytes(n_tokens)
 
     @torch.inference_mode()
     def prefill(self, prefixes: Sequence[Prefix], lead: Prefilled | None = None) -> Prefilled:
@@ -184,6 +196,8 @@ class Backend(VisionSide, TextSide):
             max_new_tokens=max_new_tokens,
             custom_generate=loop,
         )
+        if self._kv_cache is None:
+            self._kv_cache = KVCache.of(cache)
         return batch, found
 
     def _batch(self, sequences: Sequence[tuple[list[int], Sequence[Position]]]) -> Batch:

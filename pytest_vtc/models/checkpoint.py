@@ -19,6 +19,7 @@ from transformers.utils.hub import cached_file
 
 from pytest_vtc.models.catalogue import NEEDS_PACKAGES, ModelError, ModelLocation
 from pytest_vtc.models.families import BACKENDS
+from pytest_vtc.models.kv_cache import refuse_cache
 from pytest_vtc.models.load_errors import explain
 from pytest_vtc.models.random_weights import random_config
 
@@ -60,7 +61,7 @@ def read_config(location: ModelLocation, trust_remote_code: bool = False) -> Any
     config = read_part(AutoConfig.from_pretrained, location, "config.json", trust_remote_code=trust_remote_code)
     if getattr(config, "vision_config", None) is None:
         raise ModelError(f"{location.source} is a {family!r} model without a vision part, not a vision-language model")
-    if reason := BACKENDS[family].refuse(config):
+    if reason := BACKENDS[family].refuse(config) or refuse_cache(config):
         raise ModelError(f"{location.source} cannot be run: {reason}")
     return config
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -196,6 +196,16 @@ class FamilyContract:
             assert placeholders == sum(len(features) for features in row.features)
             assert placeholders <= sum(len(tokens.rows) for tokens in asked.images) // 2
 
+    # Memory
+
+    def test_the_bytes_of_keys_and_values_are_those_that_the_model_itself_keeps(self, either: Backend) -> None:
+        """With the model's own cache, one row at a time."""
+        for images in self.pictures():
+            asked = self.ask(either, images)
+            for share in (1.0, 0.5, 0.1):
+                row = asked.row(either.default_positions, share)
+                assert either.kv_bytes(len(row)) == cache_bytes(either, row)
+
     # What compressors see
 
     def test_looking_on_changes_no_bit_and_shows_one_entry_per_token(self, backend: Backend) -> None:
@@ -272,14 +282,26 @@ def kept_places(asked: Asked, whole: Row, dropped: Row) -> list[bool]:
     return found
 
 
-@torch.inference_mode()
 def masked(backend: Backend, whole: Row, kept: Sequence[bool]) -> Tensor:
     """Logits [V] of the next token after the whole sequence, with all other places masked."""
-    batch = backend._batch([(whole.ids, whole.positions)])
+    return call_model(backend, whole, kept).logits[0, -1].float().cpu()
+
+
+def cache_bytes(backend: Backend, row: Row) -> int:
+    """Bytes of all tensors that the model's own cache holds after one row."""
+    cache = call_model(backend, row, [True] * len(row)).past_key_values
+    states = [state for layer in cache.layers for state in vars(layer).values() if isinstance(state, Tensor)]
+    return sum(state.nbytes for state in states if state.dim())  # some layers keep a number in a tensor
+
+
+@torch.inference_mode()
+def call_model(backend: Backend, row: Row, kept: Sequence[bool]) -> Any:
+    """One call of the model on one row, its other places masked, with a cache that the model makes itself."""
+    batch = backend._batch([(row.ids, row.positions)])
     inputs = {"input_ids": batch.ids, "attention_mask": torch.tensor([kept]).long(), "position_ids": batch.positions}
     if backend.token_type_key:
         inputs[backend.token_type_key] = (batch.ids == backend.image_token_id).long()
-    packed = backend._pack([*whole.features], [*whole.prefix.deepstack])
-    on_device = {name: tensor.to(backend.device) for name, tensor in inputs.items()}
-    output = backend.model(**on_device, mm_encoder_outputs=packed, logits_to_keep=1, use_cache=True)
-    return output.logits[0, -1].float().cpu()
+    on_device: dict[str, Any] = {name: tensor.to(backend.device) for name, tensor in inputs.items()}
+    if row.features:
+        on_device["mm_encoder_outputs"] = backend._pack([*row.features], [*row.prefix.deepstack])
+    return backend.model(**on_device, logits_to_keep=1, use_cache=True)

@@ -62,9 +62,8 @@ def to_document(results: Results, analysis: Analysis, verdicts: Sequence[Verdict
         "budget": [_budget(summary) for summary in analysis.cells],
         "gates": {
             "asked": list(results.gates),
-            "verdicts": [
-                {"name": v.name, "cell": v.cell.id, "outcome": v.outcome, "reason": v.reason} for v in verdicts
-            ],
+            "inconclusive": results.gate_inconclusive,
+            "verdicts": [_verdict(verdict) for verdict in verdicts],
         },
         "errors": [{"cell": e.cell.id, "sample": e.sample, "message": e.message} for e in errors],
     }
@@ -90,6 +89,7 @@ def sample_line(measurement: Measurement) -> dict[str, Any]:
         "n_tokens": generation.n_tokens,
         "n_asked": generation.n_asked,
         "n_kept": generation.n_kept,
+        "kv_bytes": generation.kv_bytes,
         "n_generated": generation.n_generated,
         "positions": generation.positions,
         RUN_DEPENDENT: {
@@ -114,6 +114,7 @@ def measurement_of(line: Mapping[str, Any], cell: Cell) -> Measurement:
             n_tokens=line["n_tokens"],
             n_asked=line["n_asked"],
             n_kept=line["n_kept"],
+            kv_bytes=line["kv_bytes"],
             n_generated=line["n_generated"],
             positions=line["positions"],
             truncated=line["truncated"],
@@ -204,6 +205,8 @@ def _budget(summary: CellSummary) -> dict[str, Any]:
         "ratio_kept": None if budget is None or not budget.n_tokens else budget.kept / budget.n_tokens,
         "n_below": None if budget is None else budget.n_below,
         "n_above": None if budget is None else budget.n_above,
+        "kv_bytes": None if budget is None else budget.kv_bytes,
+        "kv_bytes_share": None if budget is None else budget.kv_share,
     }
 
 
@@ -224,6 +227,24 @@ def _category(summary: CategorySummary) -> dict[str, Any]:
             }
             for v in summary.variants
         ],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": verdict.name,
+        "cell": verdict.cell.id,
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "condition": verdict.condition,
+        "limit": verdict.limit,
+        "category": verdict.category,
+        "rule": verdict.rule,
+        "estimate": verdict.estimate,
+        "low": verdict.low,
+        "high": verdict.high,
+        "n": verdict.n,
+        "n_needed": verdict.n_needed,
     }
 
 

@@ -88,4 +88,7 @@ def _budget(members: Sequence[CellSummary]) -> Budget | None:
         kept_max=max(budget.kept_max for _, budget in found),
         n_below=sum(budget.n_below for _, budget in found),
         n_above=sum(budget.n_above for _, budget in found),
+        kv_bytes=sum(measured * budget.kv_bytes for measured, budget in found) / n,
+        kv_paired=sum(budget.kv_paired for _, budget in found),
+        kv_stock=sum(budget.kv_stock for _, budget in found),
     )

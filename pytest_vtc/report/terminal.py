@@ -48,7 +48,8 @@ _COUNTS: dict[str, Callable[[CellSummary], int]] = {
 _OUTCOMES: dict[Outcome, tuple[str, Colour]] = {
     "pass": ("PASS", "green"),
     "fail": ("FAIL", "red"),
-    "not decided": ("NOT DECIDED", "yellow"),
+    "inconclusive": ("INCONCLUSIVE", "yellow"),
+    "not judged": ("NOT JUDGED", "yellow"),
 }
 
 

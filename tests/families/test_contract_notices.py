@@ -105,6 +105,15 @@ def test_encoder_rows_that_are_given_to_no_token(broken: Broken) -> None:
         FamilyContract().test_looking_on_changes_no_bit_and_shows_one_entry_per_token(broken(Lost))
 
 
+def test_bytes_that_are_not_those_of_the_cache(broken: Broken) -> None:
+    class Padded(Gemma4Backend):
+        def kv_bytes(self, n_tokens: int) -> int:
+            return super().kv_bytes(n_tokens + 1)
+
+    with pytest.raises(AssertionError):
+        FamilyContract().test_the_bytes_of_keys_and_values_are_those_that_the_model_itself_keeps(broken(Padded))
+
+
 def test_a_budget_that_is_not_kept(broken: Broken) -> None:
     class Generous(Gemma4Backend):
         def prefix(self, head: list[int], images: Any, kept: Any, positions: Any) -> Prefix:

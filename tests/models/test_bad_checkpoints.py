@@ -52,6 +52,14 @@ def is_a(model_type: str) -> Callable[[Path], object]:
     return lambda folder: edit_json(folder / "config.json", model_type=model_type)
 
 
+def in_text(**values: object) -> Callable[[Path], object]:
+    def edit(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        edit_json(folder / "config.json", text_config=config["text_config"] | values)
+
+    return edit
+
+
 SEEN_AT_ONCE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no tokenizer": (lose("tokenizer.json"), r"has no tokenizer \(tokenizer\.json or .*copy it from"),
     "no image processor": (lose("preprocessor_config.json"), "has no image processor .*copy it from"),
@@ -72,6 +80,10 @@ SEEN_AT_ONCE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: edit_json(folder / "config.json", vision_config=None),
         "without a vision part, not a vision-language model",
     ),
+    "layers with states of another kind": (
+        in_text(layer_types=["linear_attention"] * 3 + ["full_attention"], num_kv_shared_layers=0),
+        r"cannot be run: its language model keeps states other than keys and values of tokens \(LinearAttentionLayer\)",
+    ),
     "another family": (
         is_a("paligemma"),
         r"is a 'paligemma' model, of which there is no family here; supported: gemma3, .*docs/adding-a-family\.md",
@@ -89,11 +101,6 @@ def test_what_files_show_is_refused_before_anything_is_collected(tmp_path: Path,
     with pytest.raises(ModelError, match=message) as refused:
         identify(locate(str(folder)), "auto", None)
     assert len(str(refused.value).splitlines()) == 1
-
-
-def wider(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    edit_json(folder / "config.json", text_config=config["text_config"] | {"intermediate_size": 320})
 
 
 def lose_a_tensor(folder: Path) -> None:
@@ -121,7 +128,7 @@ SEEN_WHEN_LOADED: dict[str, tuple[Callable[[Path], object], str]] = {
     "code of its own": (code_of_its_own, r"\(tokenizer\) needs Python code .* read it .* add --vtc-trust-remote-code"),
     "no chat template": (lose("chat_template.jinja"), r"has no chat template .*take the instruction-tuned checkpoint"),
     "weights of other sizes": (
-        wider,
+        in_text(intermediate_size=320),
         r"do not fit its config\.json: model\.language_model\.\S+ is \(128, 256\) in the file and \(128, 320\) in a "
         r"Gemma4ForConditionalGeneration so configured \(and 11 more\)",
     ),

@@ -12,6 +12,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from pytest_vtc.models.catalogue import CATALOGUE, TINY
 from pytest_vtc.models.configurations import Description, descriptions
+from pytest_vtc.models.kv_cache import refuse_cache
 from pytest_vtc.models.random_catalogue import RandomModel, random_names
 from pytest_vtc.models.random_weights import random_config
 
@@ -63,6 +64,11 @@ every_checkpoint = pytest.mark.parametrize("described", descriptions().values(),
 
 def whole_config(described: Description) -> Any:
     return random_config(RandomModel(described.hub_id, described.hub_id.split("/")[1]))
+
+
+@every_checkpoint
+def test_what_it_keeps_of_a_prompt_can_be_counted(described: Description) -> None:
+    assert refuse_cache(whole_config(described)) is None
 
 
 @every_checkpoint

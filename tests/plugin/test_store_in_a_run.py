@@ -44,6 +44,19 @@ def test_the_same_command_again_is_answered_from_the_store(run_vtc: RunVtc, resu
     assert comparable(samples()) == comparable(first_samples)
 
 
+def test_the_bytes_of_the_cache_are_measured_stored_and_summed_up(run_vtc: RunVtc, results: Any, samples: Any) -> None:
+    for _ in range(2):  # computed, and from the store
+        run_vtc("--vtc-compressors=identity")
+        stock, half = (
+            [line["kv_bytes"] for line in samples() if variant in line["cell"]] for variant in ("stock", "@")
+        )
+        saved = {one - other for one, other in zip(stock, half, strict=True)}
+        assert len(saved) == 1  # the same tokens less of every prompt, however long
+        assert 0 < saved.pop() < min(stock)
+        assert [entry["kv_bytes"] for entry in results()["budget"]] == [sum(stock) / 4, sum(half) / 4]
+        assert [entry["kv_bytes_share"] for entry in results()["budget"]] == [1.0, sum(half) / sum(stock)]
+
+
 def test_a_cached_case_says_so(run_vtc: RunVtc) -> None:
     run_vtc("--vtc-n=1")
     run_vtc("--vtc-n=1", "-v").stdout.re_match_lines([r".*stock.*(CORRECT|WRONG) \(cached\)"])

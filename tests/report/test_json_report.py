@@ -195,6 +195,17 @@ def test_the_budget_audit_tells_what_was_kept(tmp_path: Path) -> None:
     assert (quarter["n"], quarter["tokens_kept"]) == (0, None)
 
 
+def test_the_budget_audit_tells_the_bytes_of_the_cache(tmp_path: Path) -> None:
+    document, lines = written(a_run(), tmp_path)
+    stock, half, quarter = document["budget"]
+    kv = {(line["cell"], line["sample"]): line["kv_bytes"] for line in lines}
+    own = [n for (cell, _), n in kv.items() if cell == half["cell"]]
+    assert (stock["kv_bytes"], stock["kv_bytes_share"]) == (kv[stock["cell"], "s000"], 1.0)
+    assert half["kv_bytes"] == pytest.approx(sum(own) / 11)
+    assert half["kv_bytes_share"] == pytest.approx(half["kv_bytes"] / stock["kv_bytes"])
+    assert (quarter["kv_bytes"], quarter["kv_bytes_share"]) == (None, None)
+
+
 def test_gates_and_errors_are_told(tmp_path: Path) -> None:
     document, _ = written(a_run(), tmp_path)
     assert document["gates"]["asked"] == ["divprune@0.5: max_drop=1", "*: min_accuracy=0"]
