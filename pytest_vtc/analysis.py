@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pytest_vtc.cells import Cell
 from pytest_vtc.paired_tests import benjamini_hochberg, holm
 from pytest_vtc.results import CategorySummary, CellSummary, Results, summarize, summarize_categories
 from pytest_vtc.seed_groups import SeedGroup, summarize_seeds
@@ -17,7 +15,7 @@ from pytest_vtc.sequential_results import (
     seeds_without_share,
     without_share,
 )
-from pytest_vtc.sequential_trials import Judged
+from pytest_vtc.sequential_trials import AllJudged
 from pytest_vtc.standings import MeanShare, Pair, summarize_pairs, summarize_shares
 
 
@@ -36,13 +34,13 @@ class Analysis:
     n_tests: int
 
 
-def analyse(results: Results, judged: Mapping[Cell, Judged] | None = None) -> Analysis:
+def analyse(results: Results, judged: AllJudged | None = None) -> Analysis:
     """Summaries of cells, seed groups, categories and pairs, with corrected p-values.
 
     judged: the cells that were judged while the run went on; nothing is said of them that would hold for one look only.
     """
-    judged = judged or {}
-    cells = [allow_for_looks(summary, judged.get(summary.cell)) for summary in summarize(results)]
+    judged = judged or AllJudged()
+    cells = [allow_for_looks(summary, judged.cells.get(summary.cell)) for summary in summarize(results)]
     groups = [seeds_allow_for_looks(group, judged) for group in summarize_seeds(results)]
     members = {cell for group in groups for cell in group.cells}
     single = [i for i, summary in enumerate(cells) if summary.versus is not None and summary.cell not in members]

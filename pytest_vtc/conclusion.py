@@ -14,7 +14,7 @@ from pytest_vtc.judging import evaluate
 from pytest_vtc.report import json_report, terminal
 from pytest_vtc.results import Results
 from pytest_vtc.sequential_results import SequentialRun, cut, describe, samples_to_judge, tell
-from pytest_vtc.sequential_trials import Judged
+from pytest_vtc.sequential_trials import AllJudged
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def conclude(
         interrupted=interrupted,
     )
     selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
-    judged: dict[Cell, Judged] = {}
+    judged = AllJudged()
     if sequential is not None:
-        every, judged = cut(every, sequential.trials), dict(sequential.trials.judged)
+        every, judged = cut(every, sequential.trials), sequential.trials.judged
     analysis = analyse(every, judged)
     gates = [parse_gate(text) for text in every.gates]
     shard = facts["shard"]
@@ -79,7 +79,7 @@ def conclude(
     except json_report.ReportError as error:
         problem = f"ERROR: {error}"
     lines = terminal.render(results, analysis, verdicts, files, width, colour)
-    if sequential is not None:
+    if sequential is not None and not interrupted:
         lines.append(describe(sequential))
     if shard is not None:
         lines.append(

@@ -10,7 +10,7 @@ from pytest_vtc.comparison import Comparison
 from pytest_vtc.gates import Verdict
 from pytest_vtc.results import CategorySummary, CellSummary, Results, Sequential
 from pytest_vtc.seed_groups import SeedGroup
-from pytest_vtc.sequential_trials import Judged, Trials
+from pytest_vtc.sequential_trials import AllJudged, Judged, Trials
 from pytest_vtc.standings import Pair
 from pytest_vtc.statistics import Interval
 
@@ -29,7 +29,7 @@ def cut(results: Results, trials: Trials) -> Results:
 
     How much of that was measured depends on windows and on timing; what is left does not.
     """
-    ends = {cell: judged.n_rows for cell, judged in trials.judged.items() if judged.decided}
+    ends = {cell: judged.n_rows for cell, judged in trials.judged.cells.items() if judged.decided}
     return replace(
         results,
         expected={
@@ -40,9 +40,9 @@ def cut(results: Results, trials: Trials) -> Results:
     )
 
 
-def samples_to_judge(samples: Mapping[str, int], judged: Mapping[Cell, Judged]) -> dict[str, int]:
+def samples_to_judge(samples: Mapping[str, int], judged: AllJudged) -> dict[str, int]:
     """Cell id -> samples that its gates ask for: all, or of a cell that ended early those that it ended with."""
-    return {**samples, **{cell.id: found.n_rows for cell, found in judged.items() if found.decided}}
+    return {**samples, **{cell.id: found.n_rows for cell, found in judged.cells.items() if found.decided}}
 
 
 # Figures
@@ -70,11 +70,11 @@ def allow_for_looks(summary: CellSummary, judged: Judged | None) -> CellSummary:
     )
 
 
-def seeds_allow_for_looks(group: SeedGroup, judged: Mapping[Cell, Judged]) -> SeedGroup:
+def seeds_allow_for_looks(group: SeedGroup, judged: AllJudged) -> SeedGroup:
     """The same for all seeds of a compressor; no intervals where seeds were judged singly, and may have ended apart."""
-    if not any(cell in judged for cell in group.cells):
+    if not any(cell in judged.cells for cell in group.cells):
         return group
-    found = judged.get(Cell(group.model, group.dataset, group.compressor, group.ratio))
+    found = judged.groups.get(Cell(group.model, group.dataset, group.compressor, group.ratio))
     usable = found if found is not None and found.n_samples == group.n_paired == group.n_samples else None
     return replace(
         group,
@@ -91,27 +91,29 @@ def without_share(summary: CellSummary) -> CellSummary:
     return replace(summary, versus=_without_share(summary.versus)) if summary.sequential is not None else summary
 
 
-def seeds_without_share(group: SeedGroup, judged: Mapping[Cell, Judged]) -> SeedGroup:
+def seeds_without_share(group: SeedGroup, judged: AllJudged) -> SeedGroup:
     """The same for all seeds of a compressor."""
-    return replace(group, versus=_without_share(group.versus)) if any(cell in judged for cell in group.cells) else group
+    if not any(cell in judged.cells for cell in group.cells):
+        return group
+    return replace(group, versus=_without_share(group.versus))
 
 
-def category_without_intervals(summary: CategorySummary, judged: Mapping[Cell, Judged]) -> CategorySummary:
+def category_without_intervals(summary: CategorySummary, judged: AllJudged) -> CategorySummary:
     """A category, with nothing but accuracies of the cells that were judged while the run went on."""
-    names = {cell.variant for cell in judged if (cell.model, cell.dataset) == (summary.model, summary.dataset)}
+    names = {cell.variant for cell in judged.cells if (cell.model, cell.dataset) == (summary.model, summary.dataset)}
     return replace(
         summary,
         variants=tuple(replace(v, delta_pp=None, p=None) if v.variant in names else v for v in summary.variants),
     )
 
 
-def pairs_of_one_look(pairs: Sequence[Pair], groups: Sequence[SeedGroup], judged: Mapping[Cell, Judged]) -> list[Pair]:
+def pairs_of_one_look(pairs: Sequence[Pair], groups: Sequence[SeedGroup], judged: AllJudged) -> list[Pair]:
     """The pairs of compressors neither of which was judged while the run went on."""
-    repeated = {(cell.model, cell.dataset, cell.ratio, cell.compressor) for cell in judged}
+    repeated = {(cell.model, cell.dataset, cell.ratio, cell.compressor) for cell in judged.cells}
     repeated |= {
         (group.model, group.dataset, group.ratio, group.compressor)
         for group in groups
-        if any(cell in judged for cell in group.cells)
+        if any(cell in judged.cells for cell in group.cells)
     }
     return [
         pair
@@ -148,24 +150,25 @@ def _ends(plain: Interval, judged: Interval | None) -> Interval:
 # Words
 
 
-def tell(verdict: Verdict, judged: Mapping[Cell, Judged]) -> Verdict:
+def tell(verdict: Verdict, judged: AllJudged) -> Verdict:
     """A verdict, with how far it was judged if that was while the run went on."""
-    found = judged.get(verdict.cell)
+    found = judged.groups.get(verdict.cell) or judged.cells.get(verdict.cell)
     if found is None or verdict.outcome == "not judged":
         return verdict
     after = next((n for limit, n in found.decided_after.items() if verdict.name.endswith(f" {limit}")), None)
-    when = "undecided at all" if after is None else f"decided after {after:,} of"
-    how = f"sequential: {when} {found.of_rows:,} samples, anytime-valid interval"
-    return replace(verdict, reason=f"{verdict.reason} ({how})")
+    when = "undecided after all" if after is None else f"decided after {after:,} of"
+    return replace(verdict, reason=f"{verdict.reason} ({when} {found.of_rows:,}; anytime-valid interval)")
 
 
 def describe(run: SequentialRun) -> str:
     """`sequential: 4 gates decided after 310 of 2,000 samples; 6,760 of 12,000 cases not run (56 %)`."""
-    judged = run.trials.judged.values()
+    judged = run.trials.judged.gated
     n_gates = sum(len(found.limits) for found in judged)
     afters = sorted(after for found in judged for after in found.decided_after.values())
+    if not n_gates:
+        return "sequential: no cell that may end early was selected whole"
     if not afters:
-        return f"sequential: {'the gate was' if n_gates == 1 else f'none of {_gates(n_gates)} was'} decided"
+        return f"sequential: {'the gate was not' if n_gates == 1 else f'none of {_gates(n_gates)} was'} decided"
     counted = _gates(n_gates) if len(afters) == n_gates else f"{len(afters):,} of {_gates(n_gates)}"
     spread = f"{afters[0]:,}" if afters[0] == afters[-1] else f"{afters[0]:,} to {afters[-1]:,}"
     return (

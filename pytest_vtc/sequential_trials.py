@@ -7,7 +7,7 @@ batches, workers or timing. Knows no pytest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,7 @@ class Judged:
     """
 
     cell: Cell
+    n_seeds: int
     n_rows: int
     n_samples: int
     n_groups: int
@@ -63,6 +64,23 @@ class Judged:
     accuracy: Interval | None
     share: Interval | None
     p: float | None
+
+
+@dataclass(frozen=True)
+class AllJudged:
+    """What was judged while a run went on.
+
+    cells: stock among them, where every cell that it is compared with has ended. groups: of compressors that are judged
+    with all their seeds together, by the cell that is called as the group is, which is also that of one of the seeds.
+    """
+
+    cells: Mapping[Cell, Judged] = field(default_factory=dict[Cell, Judged])
+    groups: Mapping[Cell, Judged] = field(default_factory=dict[Cell, Judged])
+
+    @property
+    def gated(self) -> list[Judged]:
+        """Those that limits are on."""
+        return [judged for judged in (*self.cells.values(), *self.groups.values()) if judged.limits]
 
 
 @dataclass(frozen=True)
@@ -122,6 +140,7 @@ class _Record:
         difference = interval(0, "difference")
         return Judged(
             cell=self.subject.cell,
+            n_seeds=len(self.subject.columns),
             n_rows=int(bounds[len(self._sums)]),
             n_samples=self._n_samples,
             n_groups=len(self._sums),
@@ -252,12 +271,13 @@ class Trials:
         return (starts[:, None] + np.array(columns, dtype=np.int64)).ravel() if columns else starts[:0]
 
     @cached_property
-    def judged(self) -> dict[Cell, Judged]:
-        """How far each of the cells, and each compressor that is judged with all its seeds, was judged: at the end.
-
-        Stock is among them where every cell that it is compared with has ended.
-        """
-        return {judged.cell: judged for trials in self._blocks.values() for judged in trials.judged()}
+    def judged(self) -> AllJudged:
+        """How far everything was judged, at the end."""
+        every = [judged for trials in self._blocks.values() for judged in trials.judged()]
+        return AllJudged(
+            cells={judged.cell: judged for judged in every if judged.n_seeds == 1},
+            groups={judged.cell: judged for judged in every if judged.n_seeds > 1},
+        )
 
     def row(self, order: int) -> int:
         """The place of a case's sample in its dataset."""
