@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_vtc.score_intervals import PairedShares, score_ends
+
 CONFIDENCE = 0.95
 
 Scores = NDArray[np.float64] | Sequence[float]
@@ -61,21 +63,28 @@ def proportion_interval(scores: Scores, groups: Groups | None = None) -> Interva
         raise ValueError("no scores: an accuracy over nothing is undefined")
     codes, n_clusters = _clusters(groups, n)
     estimate = float(values.mean())
-    if n_clusters == n and bool(np.isin(values, (0.0, 1.0)).all()):
+    if n_clusters == n and _is_binary(values):
         return Interval(estimate, *_wilson(estimate, n, _Z))
     if n_clusters < 2:
         return Interval(estimate, None, None)
     error = _standard_error(values - estimate, codes, n_clusters)
     if error < _NO_SPREAD:
         return Interval(estimate, *_wilson(estimate, n_clusters, _Z))
-    return Interval(estimate, *_wilson(estimate, estimate * (1 - estimate) / error**2, _t(n_clusters - 1)))
+    return Interval(estimate, *_wilson(estimate, estimate * (1 - estimate) / error**2, _quantile(n_clusters - 1)))
 
 
 def paired_difference(before: Scores, after: Scores, groups: Groups | None = None) -> Interval:
     """Mean of `after - before` over the same samples, in score units, with its 95 % interval, within [-1, 1].
 
-    The interval is the mean plus and minus t (clusters - 1 degrees of freedom) times the cluster-robust (sandwich)
-    standard error with the small-sample correction G / (G - 1).
+    Tango's (1998) score interval, which does for a paired difference what Wilson's does for a proportion, with the
+    sample size that the clusters leave: each hypothetical difference is tested with the variance that the changed
+    answers would have under it, times the design effect of the data, and the interval holds those not rejected. The
+    design effect is the cluster-robust (sandwich, G / (G - 1)) variance of the mean over that of unclustered samples;
+    the quantile is Student's with (clusters - 1) degrees of freedom, and normal for unclustered scores of 0 and 1.
+
+    Why not the mean plus and minus t standard errors: where few answers changed, almost all of them lost, a sample
+    with too few losses also looks too certain, and a gate would pass a drop at its margin far too often
+    (benchmarks/statistics has the figures). With many changes the two are the same.
 
     Where no cluster deviates (no answer changed, say) the sandwich is zero wide, which would claim a certainty that no
     finite sample gives. The rule then: of G clusters none deviated, so the share of deviating clusters in the
@@ -91,7 +100,9 @@ def paired_difference(before: Scores, after: Scores, groups: Groups | None = Non
 def difference_p(before: Scores, after: Scores, groups: Groups | None = None) -> float | None:
     """Two-sided p of "no difference", of the same test as `paired_difference`; arguments and errors are the same.
 
-    Below 0.05 exactly if the 95 % interval excludes 0; 1.0 where nothing changed; None where there is no interval.
+    The score test at 0 is McNemar's without continuity correction, gained - lost over the root of gained + lost, its
+    square divided by the design effect. Below 0.05 exactly if the 95 % interval excludes 0; 1.0 where nothing changed;
+    None where there is no interval.
     """
     return paired_test(before, after, groups)[1]
 
@@ -108,39 +119,59 @@ def paired_test(before: Scores, after: Scores, groups: Groups | None = None) -> 
     error = _standard_error(differences - estimate, codes, n_clusters)
     if error < _NO_SPREAD:
         unseen = _unseen(n_clusters)
-        low, high = (1 - unseen) * estimate - unseen, (1 - unseen) * estimate + unseen
+        ends = (1 - unseen) * estimate - unseen, (1 - unseen) * estimate + unseen
         # The z at which the rule's interval would end at 0.
         p = 2 * NormalDist().cdf(-((n_clusters * abs(estimate)) ** 0.5))
     else:
-        half = _t(n_clusters - 1) * error
-        low, high = estimate - half, estimate + half
-        p = _t_p(estimate / error, n_clusters - 1)
-    return Interval(estimate, max(-1.0, low), min(1.0, high)), p
+        degrees = None if n_clusters == n and _is_binary(first) and _is_binary(second) else n_clusters - 1
+        quantile = _quantile(degrees)
+        shares = PairedShares.of(first, second)
+        scale = error / (shares.variance() * n / (n - 1)) ** 0.5  # the root of design effect / n
+        ends = score_ends(
+            lambda value: estimate - value,
+            lambda value: quantile * scale * shares.variance_at_difference(value) ** 0.5,
+            estimate,
+            lowest=-1.0,
+        )
+        p = _two_sided_p(estimate / (scale * (shares.gained + shares.lost) ** 0.5), degrees)
+    return Interval(estimate, max(-1.0, ends[0]), min(1.0, ends[1])), p
 
 
 def share_of_stock(stock: Scores, other: Scores, groups: Groups | None = None) -> Interval:
     """Mean of `other` divided by the mean of `stock`, 1 being stock's accuracy, with its 95 % interval, at least 0.
 
-    The ratio is linearised (delta method): the cluster-robust standard error of the mean of `other - ratio * stock`,
-    divided by the mean of `stock`; t with (clusters - 1) degrees of freedom. Where no cluster deviates from the ratio
-    the rule of `paired_difference` applies: up to w of the clusters may, each by -ratio to 1.
+    The score interval of a paired ratio (Nam and Blackwelder 2002), made for clusters as in `paired_difference`: each
+    hypothetical ratio is tested on the mean of `other - ratio * stock`, with the design effect of that. At a ratio of 1
+    this is the test of `difference_p`, so the interval excludes 1 exactly if that of the difference excludes 0.
 
-    Arguments as in `paired_difference`. Raises ValueError where `stock` has no right answer: nothing to be a share of.
+    Where no cluster deviates from the ratio, the rule is that of `paired_difference`: up to w of the clusters may, each
+    by -ratio to 1. Arguments as there. Raises ValueError where `stock` has no right answer: nothing to be a share of.
     """
     base, values = _pair(stock, other)
-    codes, n_clusters = _clusters(groups, len(base))
-    level = float(base.mean())
+    n = len(base)
+    codes, n_clusters = _clusters(groups, n)
+    level, reached = float(base.mean()), float(values.mean())
     if level <= 0:
         raise ValueError("stock has no right answer: a share of it is undefined")
-    ratio = float(values.mean()) / level
+    ratio = reached / level
     if n_clusters < 2:
         return Interval(ratio, None, None)
-    error = _standard_error(values - ratio * base, codes, n_clusters) / level
-    if error < _NO_SPREAD:
+    if _standard_error(values - ratio * base, codes, n_clusters) < _NO_SPREAD:
         unseen = _unseen(n_clusters) / level
         return Interval(ratio, ratio * max(0.0, 1 - unseen), ratio + unseen)
-    half = _t(n_clusters - 1) * error
-    return Interval(ratio, max(0.0, ratio - half), ratio + half)
+    quantile = _quantile(None if n_clusters == n and _is_binary(base) and _is_binary(values) else n_clusters - 1)
+    shares = PairedShares.of(base, values)
+    # The cluster sums of `other - ratio * stock` are linear in the ratio: their squares follow from three products.
+    totals = np.stack([np.bincount(codes, weights=row) for row in (values - reached, base - level)])
+    products = totals @ totals.T
+
+    def half_width(value: float) -> float:
+        weights = np.array((1.0, -value))
+        variance = n_clusters / (n_clusters - 1) * float(weights @ products @ weights) / n**2
+        alone = shares.variance(value) / (n - 1)
+        return quantile * max(0.0, variance / alone * shares.variance_at_ratio(value) / n) ** 0.5 if alone > 0 else 0.0
+
+    return Interval(ratio, *score_ends(lambda value: reached - value * level, half_width, ratio, lowest=0.0))
 
 
 def mean_of_shares(shares: Sequence[Interval], n_clusters: Sequence[int]) -> Interval:
@@ -163,8 +194,8 @@ def mean_of_shares(shares: Sequence[Interval], n_clusters: Sequence[int]) -> Int
     for share, count in zip(shares, n_clusters, strict=True):
         if share.low is None or share.high is None:
             return Interval(estimate, None, None)
-        below.append((share.estimate - share.low) / _t(count - 1))
-        above.append((share.high - share.estimate) / _t(count - 1))
+        below.append((share.estimate - share.low) / _quantile(count - 1))
+        above.append((share.high - share.estimate) / _quantile(count - 1))
     degrees = [count - 1 for count in n_clusters]
     return Interval(
         estimate,
@@ -258,21 +289,29 @@ def _joint_half_width(errors: Sequence[float], degrees: Sequence[int]) -> float:
     if variance == 0:
         return 0.0
     joint = variance**2 / sum(error**4 / df for error, df in zip(errors, degrees, strict=True))
-    return _t(joint) * variance**0.5
+    return _quantile(joint) * variance**0.5
+
+
+def _is_binary(values: NDArray[np.float64]) -> bool:
+    return bool(((values == 0) | (values == 1)).all())
 
 
 # scipy takes a fraction of a second to import, which only a run that has results to judge should pay.
 
 
-def _t(degrees: float) -> float:
-    """Student's t that the 95 % interval reaches."""
+def _quantile(degrees: float | None) -> float:
+    """Student's t that the 95 % interval reaches; of None degrees of freedom the normal quantile."""
+    if degrees is None:
+        return _Z
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
-def _t_p(statistic: float, degrees: float) -> float:
-    """Two-sided p of Student's t."""
+def _two_sided_p(statistic: float, degrees: float | None) -> float:
+    """Two-sided p of Student's t, or of the normal distribution."""
+    if degrees is None:
+        return 2 * NormalDist().cdf(-abs(statistic))
     from scipy.special import stdtr
 
     return min(1.0, 2 * float(stdtr(degrees, -abs(statistic))))

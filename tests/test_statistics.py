@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from random import Random
 
 import numpy as np
 import pytest
@@ -11,9 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from pytest_vtc.statistics import Interval, paired_difference, proportion_interval
+from pytest_vtc.statistics import (
+    Interval,
+    _standard_error,
+    bootstrap_difference,
+    difference_p,
+    mean_of_shares,
+    paired_difference,
+    paired_test,
+    proportion_interval,
+    share_of_stock,
+)
 
 Z2 = 1.959963984540054**2
 
@@ -28,40 +41,35 @@ def sandwich(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def test_difference_of_a_small_table_equals_the_sandwich_by_hand() -> None:
-    # In tenths: -1, -1 | 0, 0 | 1, 0. Mean -1/6; sums of residuals -5/3, 1/3, 4/3; variance 3/2 * 42/9 / 36 = 7/36.
-    stock, other = [0.5, 0.6, 0.7, 0.2, 0.3, 0.9], [0.4, 0.5, 0.7, 0.2, 0.4, 0.9]
-    result = paired_difference(stock, other, ["a", "a", "b", "b", "c", "c"])
-    half = 4.302652729749464 * (7 / 36) ** 0.5  # t with two degrees of freedom
-    assert ends(result) == pytest.approx((-1 / 60, (-1 / 6 - half) / 10, (-1 / 6 + half) / 10))
-
-
-def test_the_interval_ends_where_no_difference_can_be() -> None:
-    result = paired_difference([1, 1, 0, 1, 0, 1], [0, 0, 0, 1, 1, 1], ["a", "a", "b", "b", "c", "c"])
-    assert (result.low, result.high) == (-1.0, 1.0)
+def test_questions_asked_twice_count_once() -> None:
+    # Two copies of each pair tell as much as one; t and G / (G - 1) are what is left of the clusters.
+    rng = np.random.default_rng(6)
+    before, after = rng.integers(0, 2, 300).astype(float), rng.integers(0, 2, 300).astype(float)
+    alone = paired_difference(before, after)
+    twice = paired_difference(np.tile(before, 2), np.tile(after, 2), np.tile(np.arange(300), 2))
+    assert width(twice) == pytest.approx(width(alone), rel=0.01)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.integers(1, 5))
 @settings(max_examples=60, deadline=None)
-def test_difference_equals_hand_sandwich_and_statsmodels(seed: int, n_clusters: int, largest: int) -> None:
+def test_standard_error_equals_hand_sandwich_and_statsmodels(seed: int, n_clusters: int, largest: int) -> None:
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(n_clusters), rng.integers(1, largest + 1, n_clusters))
-    stock, other = rng.random(len(groups)), rng.random(len(groups))
-    result = paired_difference(stock, other, groups)
-    low, high = sandwich(other - stock, groups)
-    fit = OLS(other - stock, np.ones(len(groups))).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
-    assert (low, high) == pytest.approx(tuple(fit.conf_int()[0]))
-    assert (result.low, result.high) == pytest.approx((max(-1, low), min(1, high)))
-    assert result.estimate == pytest.approx(float(np.mean(other - stock)))
+    values = rng.random(len(groups))
+    error = _standard_error(values - values.mean(), groups, n_clusters)
+    fit = OLS(values, np.ones(len(groups))).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
+    assert error == pytest.approx(float(fit.bse[0]))
+    half = float(student.ppf(0.975, n_clusters - 1)) * error
+    assert (values.mean() - half, values.mean() + half) == pytest.approx(sandwich(values, groups))
 
 
-def test_difference_without_groups_is_the_ordinary_paired_t_interval() -> None:
+@pytest.mark.parametrize("groups", [None, np.repeat(np.arange(2000), 4)])
+def test_with_many_changes_the_interval_is_the_mean_and_t_standard_errors(groups: np.ndarray | None) -> None:
     rng = np.random.default_rng(1)
-    stock, other = rng.random(40), rng.random(40)
-    result = paired_difference(stock, other)
-    differences = other - stock
-    half = float(student.ppf(0.975, 39)) * differences.std(ddof=1) / 40**0.5
-    assert (result.low, result.high) == pytest.approx((differences.mean() - half, differences.mean() + half))
+    before, after = rng.integers(0, 2, 8000).astype(float), rng.integers(0, 2, 8000).astype(float)
+    result = paired_difference(before, after, groups)
+    low, high = sandwich(after - before, np.arange(8000) if groups is None else groups)
+    assert (result.low, result.high) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_questions_on_one_image_widen_the_interval() -> None:
@@ -197,6 +205,171 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         assert result.high is not None
         covered += result.low <= -1 / 12 <= result.high
     assert 0.91 <= covered / 300 <= 0.985
+
+
+Rows = list[tuple[float, float, int]]
+ROWS = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.0, 0.3, 1.0, 1.0]), st.sampled_from([0.0, 1 / 3, 1.0, 1.0]), st.integers(0, 6)),
+    min_size=1,
+    max_size=60,
+)
+
+
+def columns(rows: Rows) -> tuple[list[float], list[float], list[int]]:
+    before, after, groups = (list(column) for column in zip(*rows, strict=True))
+    return before, after, groups
+
+
+@given(ROWS)
+@settings(max_examples=200, deadline=None)
+def test_p_is_below_five_percent_exactly_where_the_interval_excludes_no_difference(rows: Rows) -> None:
+    interval, p = paired_test(*columns(rows))
+    if p is None or interval.low is None or interval.high is None:
+        assert (p, interval.low, interval.high) == (None, None, None)
+        return
+    assert 0 <= p <= 1
+    if abs(p - 0.05) > 1e-6:
+        assert (p < 0.05) == (interval.low > 0 or interval.high < 0)
+
+
+@given(ROWS)
+@settings(max_examples=200, deadline=None)
+def test_a_share_excludes_all_of_stock_exactly_where_the_difference_excludes_zero(rows: Rows) -> None:
+    before, after, groups = columns(rows)
+    difference, p = paired_test(before, after, groups)
+    if sum(before) == 0 or p is None:
+        return
+    assert difference.low is not None
+    assert difference.high is not None
+    share = share_of_stock(before, after, groups)
+    assert share.low is not None
+    assert share.high is not None
+    assert 0 <= share.low <= share.estimate <= share.high < math.inf
+    # Where every image deviates from a share of its own, or none, the two rules for no variation are not the same.
+    spread = [sandwich(np.subtract(after, r * np.array(before)), np.array(groups)) for r in (1, share.estimate)]
+    if abs(p - 0.05) > 1e-6 and all(high - low > 1e-9 for low, high in spread):
+        assert (share.low > 1 or share.high < 1) == (p < 0.05)
+
+
+@given(ROWS)
+@settings(max_examples=100, deadline=None)
+def test_swapping_the_two_columns_mirrors_the_difference(rows: Rows) -> None:
+    before, after, groups = columns(rows)
+    (one, p), (other, q) = paired_test(before, after, groups), paired_test(after, before, groups)
+    assert one.estimate == pytest.approx(-other.estimate)
+    assert (p is None) == (q is None)
+    if p is not None and one.low is not None and one.high is not None:
+        assert (one.low, one.high, p) == pytest.approx((-(other.high or 0.0), -(other.low or 0.0), q), abs=1e-9)
+
+
+@given(ROWS, st.randoms())
+@settings(max_examples=100, deadline=None)
+def test_the_order_of_samples_does_not_matter(rows: Rows, random: Random) -> None:
+    shuffled = random.sample(rows, len(rows))
+    for result, again in zip(everything(rows), everything(shuffled), strict=True):
+        assert ends(result) == pytest.approx(ends(again), abs=1e-9)
+
+
+@given(ROWS)
+@settings(max_examples=100, deadline=None)
+def test_no_groups_are_groups_of_one(rows: Rows) -> None:
+    alone = [(before, after, at) for at, (before, after, _) in enumerate(rows)]
+    before, after, _ = columns(rows)
+    expected = everything(alone)
+    assert [proportion_interval(after), *paired_test(before, after)[:1]] == expected[:2]
+    if sum(before):
+        assert share_of_stock(before, after) == expected[2]
+
+
+def everything(rows: Rows) -> list[Interval]:
+    before, after, groups = columns(rows)
+    intervals = [proportion_interval(after, groups), paired_difference(before, after, groups)]
+    return [*intervals, share_of_stock(before, after, groups)] if sum(before) else intervals
+
+
+def test_nothing_changed_is_no_difference_with_certainty_of_nothing() -> None:
+    scores = [1.0, 0.0, 1.0, 1.0]
+    assert difference_p(scores, scores) == 1.0
+    assert difference_p([0.0] * 4, [0.0] * 4) == 1.0
+
+
+def test_everything_lost_is_significant_only_on_enough_images() -> None:
+    # The rule for no variation: 2 Phi(-sqrt(G)), and the interval ends at 0 where G = z^2, just under four.
+    assert difference_p([1.0] * 3, [0.0] * 3) == pytest.approx(0.0832645)
+    assert difference_p([1.0] * 4, [0.0] * 4) == pytest.approx(0.0455003)
+
+
+def test_an_unclustered_p_of_zeros_and_ones_is_mcnemars_asymptotic() -> None:
+    before, after = [1.0] * 15 + [0.0] * 5 + [1.0] * 30, [0.0] * 15 + [1.0] * 5 + [1.0] * 30
+    expected = mcnemar([[30, 15], [5, 0]], exact=False, correction=False).pvalue
+    assert difference_p(before, after) == pytest.approx(expected)
+
+
+def test_unchanged_answers_share_all_of_stock_within_wilsons_upper_bound_for_deviating_images() -> None:
+    scores = np.tile([1.0, 0.0], 100)
+    result = share_of_stock(scores, scores, np.repeat(np.arange(50), 4))
+    unseen = Z2 / (50 + Z2) / 0.5
+    assert ends(result) == pytest.approx((1.0, 1 - unseen, 1 + unseen))
+
+
+def test_a_share_of_no_right_answer_is_refused() -> None:
+    with pytest.raises(ValueError, match="no right answer"):
+        share_of_stock([0.0, 0.0], [1.0, 0.0])
+
+
+def test_a_share_over_one_image_has_no_interval() -> None:
+    assert share_of_stock([1.0, 1.0], [1.0, 0.0], ["a", "a"]) == Interval(0.5, None, None)
+
+
+def test_all_lost_is_a_share_of_nothing() -> None:
+    result = share_of_stock([1.0] * 40, [0.0] * 40)
+    assert (result.estimate, result.low) == (0.0, 0.0)
+    assert result.high == pytest.approx(Z2 / (40 + Z2))
+
+
+def test_the_mean_of_one_share_is_that_share() -> None:
+    share = Interval(0.9, 0.8, 0.95)
+    assert ends(mean_of_shares([share], [30])) == pytest.approx(ends(share))
+
+
+def test_the_mean_of_shares_is_welchs_interval_of_independent_means() -> None:
+    # Two symmetric intervals of standard errors 0.02 and 0.01, with 9 and 29 degrees of freedom.
+    halves = [0.02 * float(student.ppf(0.975, 9)), 0.01 * float(student.ppf(0.975, 29))]
+    shares = [Interval(mean, mean - half, mean + half) for mean, half in zip((0.9, 0.98), halves, strict=True)]
+    degrees = (0.02**2 + 0.01**2) ** 2 / (0.02**4 / 9 + 0.01**4 / 29)
+    half = float(student.ppf(0.975, degrees)) * (0.02**2 + 0.01**2) ** 0.5 / 2
+    assert ends(mean_of_shares(shares, [10, 30])) == pytest.approx((0.94, 0.94 - half, 0.94 + half))
+
+
+def test_a_share_without_an_interval_leaves_the_mean_without_one() -> None:
+    assert mean_of_shares([Interval(0.9, 0.8, 1.0), Interval(0.7, None, None)], [10, 1]) == Interval(0.8, None, None)
+
+
+def test_a_mean_of_no_shares_is_refused() -> None:
+    with pytest.raises(ValueError, match="no shares"):
+        mean_of_shares([], [])
+
+
+def test_shares_and_cluster_counts_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match="1 shares, but cluster counts of 2"):
+        mean_of_shares([Interval(0.9, 0.8, 1.0)], [10, 20])
+
+
+def test_the_bootstrap_over_images_agrees_with_the_sandwich() -> None:
+    rng = np.random.default_rng(7)
+    groups = np.repeat(np.arange(300), rng.integers(1, 9, 300))
+    before = rng.integers(0, 2, len(groups)).astype(float)
+    after = np.where(rng.random(300)[groups] < 0.3, rng.integers(0, 2, len(groups)), before).astype(float)
+    sandwiched, resampled = paired_difference(before, after, groups), bootstrap_difference(before, after, groups)
+    assert resampled.estimate == sandwiched.estimate
+    assert width(resampled) == pytest.approx(width(sandwiched), rel=0.06)
+    assert resampled == bootstrap_difference(before, after, groups, seed=0)
+    assert resampled != bootstrap_difference(before, after, groups, seed=1)
+
+
+def test_a_bootstrap_where_nothing_changed_falls_back_on_the_rule() -> None:
+    scores = [1.0, 0.0] * 20
+    assert bootstrap_difference(scores, scores) == paired_difference(scores, scores)
 
 
 def test_scaling_keeps_what_is_unknown_unknown() -> None:
