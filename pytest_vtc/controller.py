@@ -103,7 +103,8 @@ class Controller:
         suspects = self._guarded(lambda: describe_suspects(sweep.settings.output))
         self._recorder.expect(len(mine))
         self._sequential.begin(sweep, mine.tolist())
-        self._say([*sweep.describe(), *describe_partners(Schedule(sweep, mine.tolist())), *suspects])
+        schedule = Schedule(sweep, mine.tolist())
+        self._say([*sweep.describe(schedule), *describe_partners(schedule), *suspects])
         return sweep, orders
 
     @property

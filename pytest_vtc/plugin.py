@@ -151,7 +151,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     from pytest_vtc.schedule import Schedule, describe_partners
 
     schedule = Schedule(sweep, (item.order for item in items if is_case(item)))  # type: ignore[attr-defined]
-    return [*sweep.describe(), *describe_partners(schedule)]
+    return [*sweep.describe(schedule), *describe_partners(schedule)]
 
 
 # Running

@@ -155,6 +155,18 @@ class Schedule:
         grids = map(self._grid, self._sweep.blocks)
         return sum(int((grid.any(axis=1) & ~grid[:, 0]).sum()) for grid in grids)
 
+    def images(self, block: Block) -> list[int]:
+        """How many samples the run has on each image of a block, of its samples that a compressor is run on.
+
+        Of the cell that has the most: what of it can be compared with stock.
+        """
+        grid = self._grid(block)[:, 1:]
+        if not grid.any():
+            return []
+        rows = grid[:, grid.sum(axis=0).argmax()]
+        sizes = np.bincount(self._groups_of(block)[rows])
+        return sizes[sizes > 0].tolist()
+
     def _rows(self, block: Block) -> list[int]:
         return np.flatnonzero(self._grid(block).any(axis=1)).tolist()
 

@@ -19,6 +19,8 @@ from pytest_vtc.gates import Gate, quoted, unmatched, without_category
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
 from pytest_vtc.models.random_catalogue import locate_random
 from pytest_vtc.options import OptionError, Settings
+from pytest_vtc.power import CHANGE_CORRELATION, CHANGED_SHARE, POWER, detectable_drop
+from pytest_vtc.schedule import Schedule, image_numbers
 from pytest_vtc.shards import orders_of_shard
 
 EMBEDDED_DATA = ("probes", "easyvqa")
@@ -116,14 +118,21 @@ class Sweep:
         """The block that the case at a place in the sweep belongs to."""
         return self.blocks[bisect.bisect_right(self.blocks, order, key=lambda block: block.start) - 1]
 
-    def describe(self) -> list[str]:
-        """Lines for the header of a run."""
+    def describe(self, schedule: Schedule) -> list[str]:
+        """Lines for the header of a run. schedule: what of the sweep was selected."""
+        detectable = [self._detectable(block, schedule) for block in self.blocks]
         lines = [
             f"vtc: {block.model.label} on {block.data.name}: "
             f"{len(block.data.samples):,} of {block.data.size:,} samples, {len(block.cells)} cells"
             + (f"; {len(block.skipped)} more cannot be run on this model" if block.skipped else "")
-            for block in self.blocks
+            + can_detect
+            for block, can_detect in zip(self.blocks, detectable, strict=True)
         ]
+        if any(detectable):
+            lines.append(
+                f"vtc: detect: find significant in {100 * POWER:g} % of runs, if {100 * CHANGED_SHARE:g} % of the answers "
+                f"change, correlated by {CHANGE_CORRELATION:g} within an image"
+            )
         if any(block.model.random for block in self.blocks):
             lines.append(f"vtc: {MEANINGLESS}")
         ratios = " ".join(f"{ratio:g}" for ratio in self.settings.ratios)
@@ -136,6 +145,22 @@ class Sweep:
                 "gates are judged by `python -m pytest_vtc merge`"
             )
         return lines
+
+    def _detectable(self, block: Block, schedule: Schedule) -> str:
+        """What drop the selected samples of a block can detect; of a shard, what all shards together can."""
+        if block.data.scoring == "none" or block.model.random is not None:
+            return ""
+        images = schedule.images(block)
+        if images and self.shard_orders is not None:
+            images = np.bincount(image_numbers(block.data.samples)).tolist()
+        drop = detectable_drop(images) if images else None
+        if drop is None:
+            return ""
+        n = sum(images)
+        selected = "" if n == len(block.data.samples) else f"the {n:,} selected "
+        who = "all shards together " if self.shard_orders is not None else selected
+        where = f" ({len(images):,} images)" if len(images) < n else ""
+        return f"; {who}can detect a drop of {drop:.1f} points{where}"
 
     def _compressors(self) -> str:
         repeats = {spec for specs in self.seed_groups.values() for spec in specs}

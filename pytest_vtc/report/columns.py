@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tabulate import tabulate
+from pytest_vtc.report.figures import MARK
 
 Colour = Literal["bold", "red", "green", "yellow"]
 Paint = Callable[[str, Colour], str]
@@ -35,6 +35,13 @@ class Column:
         return Column(self.heading, [self.cells[row] for row in rows])
 
 
+def marked(cells: Sequence[str], marks: Sequence[bool]) -> list[str]:
+    """The cells with a mark, or where others have one a blank, behind them, so that their figures line up."""
+    if not any(marks):
+        return list(cells)
+    return [f"{cell}{MARK if mark else ' '}" for cell, mark in zip(cells, marks, strict=True)]
+
+
 def painter(enabled: bool) -> Paint:
     """A function that colours a text for the terminal, or leaves it as it is."""
 
@@ -50,17 +57,34 @@ def total_width(columns: Sequence[Column]) -> int:
 
 
 def tabulated(columns: Sequence[Column], paint: Paint | None = None) -> list[str]:
-    """The lines of a table: the first column to the left, all others to the right."""
-    painted = [
-        [paint(cell, colour) if paint and colour else cell for cell, colour in zip(c.cells, c.colours, strict=True)]
-        if c.colours
-        else c.cells
-        for c in columns
+    """The lines of a table, none ending in blanks: the first column to the left, all others to the right."""
+    plain: list[Colour | None] = [None] * len(columns)
+    lines = [
+        *_row([column.heading for column in columns], plain, columns, None),
+        *_row(["-" * column.width for column in columns], plain, columns, None),
     ]
-    # Headings go in as a row of their own: as headings, tabulate makes every column two wider than its heading.
-    rows = [[c.heading for c in columns], ["-" * c.width for c in columns], *zip(*painted, strict=True)]
-    align = ["left", *["right"] * (len(columns) - 1)]
-    return tabulate(rows, tablefmt="plain", colalign=align, disable_numparse=True).split("\n")
+    colours = [column.colours or [None] * len(column.cells) for column in columns]
+    for cells, of_row in zip(zip(*(c.cells for c in columns), strict=True), zip(*colours, strict=True), strict=True):
+        lines += _row(cells, of_row, columns, paint)
+    return lines
+
+
+def _row(
+    cells: Sequence[str], colours: Sequence[Colour | None], columns: Sequence[Column], paint: Paint | None
+) -> list[str]:
+    """The lines of one row: as many as its highest cell has."""
+    split = [cell.split("\n") for cell in cells]
+    lines: list[str] = []
+    for level in range(max(map(len, split))):
+        line = ""
+        for rank, (parts, colour, column) in enumerate(zip(split, colours, columns, strict=True)):
+            text = parts[level] if level < len(parts) else ""
+            padding = " " * (column.width - len(text))
+            # Painted without its padding, and padded by its own length: codes have no width.
+            text = paint(text, colour) if paint and colour and text else text
+            line += " " * GAP * (rank > 0) + (padding + text if rank else text + padding)
+        lines.append(line.rstrip())
+    return lines
 
 
 def chunks(columns: Sequence[Column], room: int) -> list[list[Column]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_vtc.cells import Cell
 from pytest_vtc.results import Budget, CellSummary
 from pytest_vtc.seed_groups import SeedGroup
+from pytest_vtc.standings import SIGNIFICANT, Pair, standing
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class Row:
     """One row. cells: the cell, or those of a group; figures: of them together, counts being sums.
 
     note: what stands behind the compressor's name, such as `(3 seeds)`. by_seed: accuracy with each seed.
+    standing: of the others at this ratio, how many it is better than, worse than, not told apart from; None if there
+    are no others.
     """
 
     compressor: str | None
@@ -23,6 +26,12 @@ class Row:
     cells: tuple[Cell, ...]
     figures: CellSummary
     by_seed: tuple[float, ...] = ()
+    standing: tuple[int, int, int] | None = None
+
+    @property
+    def differs(self) -> bool:
+        """From stock, significantly after correction."""
+        return self.figures.p_holm is not None and self.figures.p_holm < SIGNIFICANT
 
     @property
     def name(self) -> str:
@@ -34,7 +43,7 @@ class Row:
         return sum(values) / len(values) if values else None
 
 
-def rows_of(summaries: Sequence[CellSummary], groups: Sequence[SeedGroup]) -> list[Row]:
+def rows_of(summaries: Sequence[CellSummary], groups: Sequence[SeedGroup], pairs: Sequence[Pair] = ()) -> list[Row]:
     """The rows of one model and dataset: stock, then by falling ratio, so that what competes stands together.
 
     A group stands where the first of its cells would.
@@ -46,14 +55,27 @@ def rows_of(summaries: Sequence[CellSummary], groups: Sequence[SeedGroup]) -> li
         cell = summary.cell
         group = by_cell.get(cell)
         if group is None:
-            rows.append(Row(cell.compressor, "", cell.ratio, (cell,), summary))
+            rows.append(Row(cell.compressor, "", cell.ratio, (cell,), summary, standing=_standing(pairs, cell)))
         elif id(group) not in seen:
             seen.add(id(group))
             members = [other for other in summaries if other.cell in group.cells]
             rows.append(
-                Row(group.compressor, group.note, group.ratio, group.cells, _together(group, members), group.by_seed)
+                Row(
+                    group.compressor,
+                    group.note,
+                    group.ratio,
+                    group.cells,
+                    _together(group, members),
+                    group.by_seed,
+                    _standing(pairs, group),
+                )
             )
     return sorted(rows, key=lambda row: -2.0 if row.ratio is None else -row.ratio)
+
+
+def _standing(pairs: Sequence[Pair], entry: Cell | SeedGroup) -> tuple[int, int, int] | None:
+    found = standing(pairs, entry)
+    return found if any(found) else None
 
 
 def _together(group: SeedGroup, members: Sequence[CellSummary]) -> CellSummary:

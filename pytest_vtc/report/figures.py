@@ -1,0 +1,65 @@
+"""How figures are written for people: percent, percentage points, intervals, p-values, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_vtc.standings import SIGNIFICANT
+from pytest_vtc.statistics import Interval
+
+MARK = "*"
+"""Stands behind a figure that differs significantly."""
+
+NOTHING = "--"
+"""Stands where there is no figure."""
+
+
+def tenths(value: float, signed: bool = False) -> str:
+    """With one decimal place; a small loss is 0.0 and not -0.0."""
+    return f"{round(value, 1) or 0.0:{'+' if signed else '-'}.1f}"
+
+
+def percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{100 * share:.1f}%"
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return NOTHING
+    text = "<0.001" if p < 0.001 else f"{p:.3f}"
+    return f"{p:.4f}" if text == f"{SIGNIFICANT:.3f}" else text  # on which side of the limit it lies is to be seen
+
+
+def mean_tokens(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def tokens(whole: float | None, kept: float | None, stock: bool) -> str:
+    """`64->32`: of how many tokens how many were really kept; means over the samples."""
+    if whole is None or kept is None:
+        return NOTHING
+    return mean_tokens(whole) if stock else f"{mean_tokens(whole)}->{mean_tokens(kept)}"
+
+
+def spread(accuracies: Sequence[float]) -> str:
+    """`45.5..52.0`: the lowest and the highest in percent; nothing if there are none."""
+    return f"{100 * min(accuracies):.1f}..{100 * max(accuracies):.1f}" if accuracies else ""
+
+
+def bracketed(interval: Interval | None, pad: int = 0) -> str:
+    """`[-3.0, -0.2]`, each end at least `pad` wide; nothing where there is no interval."""
+    if interval is None or interval.low is None or interval.high is None:
+        return ""
+    return f"[{tenths(interval.low).rjust(pad)}, {tenths(interval.high).rjust(pad)}]"
+
+
+def with_intervals(estimates: Sequence[str], intervals: Sequence[Interval | None]) -> list[str]:
+    """Each estimate with its interval behind it, the ends padded so that a right-aligned column lines up."""
+    ends = [end for i in intervals if i is not None for end in (i.low, i.high) if end is not None]
+    pad = max((len(tenths(end)) for end in ends), default=0)
+    return [f"{text} {bracketed(i, pad)}".rstrip() for text, i in zip(estimates, intervals, strict=True)]
+
+
+def standing_text(standing: tuple[int, int, int] | None) -> str:
+    """`+7 -1 =3`: better than 7 others, worse than 1, not told apart from 3."""
+    return NOTHING if standing is None else "+{} -{} ={}".format(*standing)

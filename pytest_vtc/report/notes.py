@@ -1,0 +1,100 @@
+"""Sentences below a table: what it does not show, and what its figures rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pytest_vtc.report.figures import MARK, bracketed
+from pytest_vtc.report.rows import Row
+from pytest_vtc.results import CellSummary, Results
+from pytest_vtc.statistics import Interval
+
+FEW_IMAGES = 30
+"""Below so many clusters a cluster-robust interval is known to be too narrow at times (Cameron and Miller 2015)."""
+
+_OFF_BY = 0.25  # of the interval's half width
+_OFF_BY_POINTS = 0.5
+
+
+def notes(results: Results, model: str, dataset: str, rows: Sequence[Row]) -> list[str]:
+    """Everything there is to say of one model and dataset beside its figures, most of the time nothing."""
+    figures = [row.figures for row in rows]
+    return [
+        *_substitutes(results, model, [row for row in rows if row.compressor is not None]),
+        *_beyond_window(results, model, dataset),
+        *_few_images(figures, dataset),
+        *_bootstrap(rows),
+        *_not_run(results, model, dataset),
+    ]
+
+
+def _substitutes(results: Results, model: str, rows: Sequence[Row]) -> list[str]:
+    """A note for each sentence on what compressors do for want of what the model lacks."""
+    said = results.manifest["models"][model]["substitutes"] if rows else {}
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        for sentence in said.get(str(row.cells[0].compressor), {}).values():
+            names.setdefault(sentence, []).append(str(row.compressor))
+    return [f"{', '.join(dict.fromkeys(found))} on {model}: {sentence}" for sentence, found in names.items()]
+
+
+def _beyond_window(results: Results, model: str, dataset: str) -> list[str]:
+    """A note on samples for which cells differ in more than the tokens that were dropped."""
+    samples: dict[str, bool] = {}
+    for m in results.measurements:
+        if (m.cell.model, m.cell.dataset) == (model, dataset):
+            samples[m.sample] = samples.get(m.sample, False) or m.generation.beyond_window
+    n = sum(samples.values())
+    if not n:
+        return []
+    window = results.manifest["models"][model]["sliding_window"]
+    return [
+        f"{n:,} of {len(samples):,} samples {'is' if n == 1 else 'are'}, uncompressed, longer than the model's sliding "
+        f"window of {window:,} tokens: with fewer vision tokens their text sees further back than in stock."
+    ]
+
+
+def _few_images(figures: Sequence[CellSummary], dataset: str) -> Iterator[str]:
+    """A note where intervals have so few clusters that they promise too much."""
+    compared = [row.versus for row in figures if row.versus is not None and row.versus.difference_pp.low is not None]
+    n_images = max((versus.n_images for versus in compared), default=FEW_IMAGES)
+    if n_images < FEW_IMAGES:
+        yield f"{dataset}: {n_images} images only; with fewer than about {FEW_IMAGES}, intervals and {MARK} are rough"
+
+
+def _bootstrap(rows: Sequence[Row]) -> Iterator[str]:
+    """A note on rows of whose difference the cluster bootstrap has another opinion than the interval shown.
+
+    Said of enough images only: with few it is the bootstrap that is too narrow.
+    """
+    for row in rows:
+        versus = row.figures.versus
+        if versus is None or versus.bootstrap_pp is None or versus.n_images < FEW_IMAGES:
+            continue
+        if disagree(versus.difference_pp, versus.bootstrap_pp):
+            at = "" if row.ratio is None else f"@{row.ratio:g}"
+            yield (
+                f"{row.name}{at}: a bootstrap over images gives {bracketed(versus.bootstrap_pp)} for the difference to "
+                f"stock, not {bracketed(versus.difference_pp)}: take both as rough"
+            )
+
+
+def disagree(interval: Interval, check: Interval) -> bool:
+    """Whether an end of the check, in percentage points, lies elsewhere by more than half a point and a quarter of the
+    half width. A check without width says nothing: no image changed in any draw.
+    """
+    if interval.low is None or interval.high is None or check.low is None or check.high is None:
+        return False
+    if check.low == check.high:
+        return False
+    off = max(abs(interval.low - check.low), abs(interval.high - check.high))
+    return off > max(_OFF_BY_POINTS, _OFF_BY * (interval.high - interval.low) / 2)
+
+
+def _not_run(results: Results, model: str, dataset: str) -> list[str]:
+    """A note for each reason on the cells that the model cannot run."""
+    variants: dict[str, list[str]] = {}
+    for item in results.skipped:
+        if (item.cell.model, item.cell.dataset) == (model, dataset):
+            variants.setdefault(item.reason, []).append(item.cell.variant)
+    return [f"Not run: {', '.join(names)}: {reason}" for reason, names in variants.items()]
