@@ -124,6 +124,10 @@ def _legend(shown: set[str], rows: Sequence[Row], analysis: Analysis) -> list[st
     intervals = [interval for row in rows for interval in (row.figures.accuracy, row.figures.delta_pp)]
     if any(interval is not None and interval.low is not None for interval in intervals) and "vs Stock" in shown:
         legend.append("[ ]: 95 % intervals, clustered by image; those against stock are paired")
+    if any(interval is not None and interval.anytime for interval in intervals):
+        legend.append(
+            "{ }: the same of cells that were judged after every image; they hold however often one has looked"
+        )
     if analysis.n_tests:
         n = analysis.n_tests
         over = f"Holm's correction over {'this one comparison' if n == 1 else f'the {n:,} comparisons of this run'}"
