@@ -44,8 +44,8 @@ Sums = NDArray[np.float64]
 REJECTED = 2 / (1 - CONFIDENCE)
 """The wealth at which a value is given up: 40, as each side may err in half of 5 %."""
 
-_STAKES = np.array([0.95, 0.4, 0.16, 0.06, 0.02])
-_WEIGHTS = np.array([0.4, 0.18, 0.16, 0.14, 0.12])
+STAKES = np.array([0.95, 0.4, 0.16, 0.06, 0.02])
+WEIGHTS = np.array([0.4, 0.18, 0.16, 0.14, 0.12])
 """Half of the way to the largest stake is the best where groups are large or a drop is; the others are for small ones.
 """
 
@@ -66,7 +66,7 @@ class MarginTest:
         self._estimand: Estimand = estimand
         self._margin, self._largest = margin, _positive(largest_group)
         self._costs = _costs(estimand, margin, largest_group)
-        self._logs = np.zeros((2, len(_STAKES)))
+        self._logs = np.zeros((2, len(STAKES)))
         self.side: Side | None = None
 
     def add(self, numerator: float, denominator: float) -> Side | None:
@@ -74,9 +74,9 @@ class MarginTest:
         _check(self._estimand, np.array([numerator]), np.array([denominator]), self._largest)
         gain = numerator - self._margin * denominator
         for logs, sign, cost in zip(self._logs, (1, -1), self._costs, strict=True):
-            logs += np.log1p(_STAKES * max(-1.0, sign * gain / cost))
+            logs += np.log1p(STAKES * max(-1.0, sign * gain / cost))
         if self.side is None:
-            above, below = (float(_WEIGHTS @ np.exp(np.minimum(logs, 700))) for logs in self._logs)
+            above, below = (float(WEIGHTS @ np.exp(np.minimum(logs, 700))) for logs in self._logs)
             # Both at once would take two contradictory groups; the greater wealth is the better evidence.
             if max(above, below) >= REJECTED:
                 self.side = "above" if above >= below else "below"
@@ -137,8 +137,8 @@ def _most_wealth(
     above, below = _costs(estimand, m, largest_group)
     gains = numerators - m * denominators
     per_cost = gains / above if side == "above" else -gains / below
-    logs = np.cumsum(np.log1p(_STAKES[:, None] * np.maximum(per_cost, -1.0)), axis=1)
-    return max(1.0, float((_WEIGHTS @ np.exp(np.minimum(logs, 700))).max()))
+    logs = np.cumsum(np.log1p(STAKES[:, None] * np.maximum(per_cost, -1.0)), axis=1)
+    return max(1.0, float((WEIGHTS @ np.exp(np.minimum(logs, 700))).max()))
 
 
 def _costs(estimand: Estimand, m: float, largest_group: int) -> tuple[float, float]:
