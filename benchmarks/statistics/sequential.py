@@ -270,8 +270,8 @@ def main() -> int:
     }
     gate = f"gate max_drop={100 * MARGIN:g}"
     said = {
-        "at the margin": f"True drop {100 * MARGIN:g} points, {gate}, a look after each image up to 5,000 samples: % of "
-        "runs with each verdict; `naive`: the same looks at the interval for one look",
+        "at the margin": f"True drop {100 * MARGIN:g} points, {gate}, a look after each image up to 5,000 samples: % "
+        "of runs with each verdict; `naive`: the same looks at the interval for one look",
         "coverage": "Anytime-valid intervals: % of runs in which they cover the truth after every image of 5,000 "
         f"samples, and in which that of the difference does where {gate} stopped the run",
         "savings": f"{gate}, at most 5,000 samples: % of runs decided, and samples used; `one look`: samples that "
