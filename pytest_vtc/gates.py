@@ -31,7 +31,7 @@ _RANGES: dict[str, tuple[float, str]] = {
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _QUOTED = r'"[^"]*"|\'[^\']*\''
 _CONDITIONS = re.compile(rf"(?:[^:\"']|{_QUOTED})*")
-_NEEDS_QUOTES = re.compile(r"[,:\"']|^\s|\s$|^$")
+_NEEDS_QUOTES = re.compile(r"[,:\"'\s]|^$")
 
 
 class GateError(ValueError):
@@ -232,7 +232,7 @@ def quoted(category: str) -> str:
     """A category as it is written in a gate: in quotes if it could be misread without."""
     if not _NEEDS_QUOTES.search(category):
         return category
-    return f"'{category}'" if '"' in category else f'"{category}"'
+    return f'"{category}"' if "'" in category else f"'{category}'"
 
 
 # Matching

@@ -256,13 +256,13 @@ def _verdict(blank: Verdict, limit: Limit, figures: _Figures) -> Verdict:
         figure.estimate, lowest if figure.low is None else figure.low, highest if figure.high is None else figure.high
     )
     outcome = decide(widest, limit.value, limit.is_upper, "interval")
-    if blank.category is not None and n < MIN_CATEGORY_SAMPLES:
-        why = f"a category is judged from {MIN_CATEGORY_SAMPLES} samples on"
-        reason = f"{said} on {samples}, {asked}: {why}"
-        return replace(blank, outcome="inconclusive", reason=reason, n_needed=MIN_CATEGORY_SAMPLES)
-    if outcome != "inconclusive":
+    least = MIN_CATEGORY_SAMPLES if blank.category is not None else 0
+    if outcome != "inconclusive" and n >= least:
         return replace(blank, outcome=outcome, reason=f"{said} on {samples}, {asked}")
-    needed, why = _way_out(figure, limit.value, n, figures.available)
+    if outcome != "inconclusive":
+        outcome, needed, why = "inconclusive", least, f"a category is judged from {least} samples on"
+    else:
+        needed, why = _way_out(figure, limit.value, n, figures.available, least)
     return replace(blank, outcome=outcome, reason=f"{said} on {samples}, {asked}: {why}", n_needed=needed)
 
 
@@ -286,8 +286,8 @@ def _figure(condition: Condition, figures: _Figures, about: Verdict) -> Interval
     return "stock has no right answer: there is no share of it" if versus.share is None else versus.share
 
 
-def _way_out(figure: Interval, limit: float, n: int, available: int) -> tuple[int | None, str]:
-    """How many samples would decide, and that in words."""
+def _way_out(figure: Interval, limit: float, n: int, available: int, least: int) -> tuple[int | None, str]:
+    """How many samples would decide, `least` at the least, and that in words."""
     if figure.low is None or figure.high is None:
         return None, "all on one image, which gives no interval"
     half_width = figure.high - figure.estimate if figure.estimate < limit else figure.estimate - figure.low
@@ -296,16 +296,19 @@ def _way_out(figure: Interval, limit: float, n: int, available: int) -> tuple[in
     )
     if needed is None:
         return None, "the estimate lies on the margin, where no number of samples decides"
-    would = f"about {_rounded_up(needed):,} samples ({_rounded_up(max(1, needed - n)):,} more) would decide"
+    needed = max(needed, least)
+    # To two digits: the number rests on estimates.
+    about = -_two_digits(-needed)
+    would = f"about {about:,} samples ({_two_digits(about - n):,} more) would decide"
     if needed <= available:
         return needed, would
     return needed, f"{would}, but there are {f'only {available:,}' if available > n else 'no more'}"
 
 
-def _rounded_up(count: int) -> int:
-    """To two digits: the number rests on estimates."""
-    step = 10 ** max(0, len(str(count)) - 2)
-    return -(-count // step) * step
+def _two_digits(count: int) -> int:
+    """Rounded down to a number with two digits that are not 0."""
+    step: int = 10 ** max(0, len(str(abs(count))) - 2)
+    return count // step * step
 
 
 # Words
@@ -315,7 +318,7 @@ def _said(limit: Limit, figure: Interval) -> tuple[str, str]:
     """The figure with its interval, and what was asked of it."""
     if limit.condition == "max_kv_bytes":
         unit, size = next(((u, s) for u, s in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if limit.value >= s), ("B", 1.0))
-        (mean,), asked = _numbers([figure.estimate / size], limit.value / size), f"{limit.value / size:g}"
+        (mean,), asked = _numbers([figure.estimate / size], limit.value / size, 2), f"{limit.value / size:g}"
         return f"KV cache {mean} {unit} a sample", f"at most {asked} {unit} allowed"
     if limit.condition == "max_drop" and figure.estimate <= _ROUNDING:
         # A gain as a gain, its interval too; the limit stays one on a drop.
@@ -342,9 +345,8 @@ def _with_ends(figure: Interval, limit: float) -> tuple[str, str]:
     return estimate, f" [{low}, {high}]"
 
 
-def _numbers(values: Sequence[float], limit: float) -> list[str]:
-    """With one digit behind the point, or as many as tell them from a limit that they are not."""
-    digits = 1
+def _numbers(values: Sequence[float], limit: float, digits: int = 1) -> list[str]:
+    """With so many digits behind the point, or as many as tell them from a limit that they are not."""
     while digits < 6 and any(round(v, digits) == round(limit, digits) and abs(v - limit) > _ROUNDING for v in values):
         digits += 1
     return [f"{round(value, digits) or 0.0:.{digits}f}" for value in values]
