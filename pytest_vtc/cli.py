@@ -1,4 +1,4 @@
-"""The command line beside pytest: `python -m pytest_vtc list | fetch NAME | run ... | picture ... | merge DIR ...`."""
+"""The command line beside pytest: `python -m pytest_vtc list | fetch | run | picture | merge | export`."""
 
 from __future__ import annotations
 
@@ -123,6 +123,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     merge.add_argument("--partial", action="store_true", help="merge what is there although shards are missing")
     merge.set_defaults(command=_merge)
+
+    export = commands.add_parser("export", help="the tables of a run as CSV, LaTeX or Markdown")
+    export.add_argument("results", type=Path, metavar="RESULTS", help="a results.json, or the folder that holds it")
+    export.add_argument("--format", required=True, choices=["csv", "latex", "markdown"])
+    export.add_argument(
+        "--what",
+        choices=["cells", "categories", "pairs", "shares"],
+        help="cells: accuracy and difference to stock; pairs: compressors against each other at equal ratio; shares: "
+        "mean share of stock over datasets (default: cells, in Markdown everything)",
+    )
+    export.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    export.set_defaults(command=_export)
     return parser
 
 
@@ -174,6 +186,17 @@ def _merge(options: argparse.Namespace) -> int:
     )
     print("\n".join(done.lines))
     return int(done.incomplete or not done.written or done.gate_failed)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from pytest_vtc.report.export import exported, save
+
+    text = exported(options.results, options.format, options.what)
+    if options.output is None:
+        print(text, end="")
+    else:
+        save(text, options.output)
+        print(f"Written: {options.output}")
 
 
 def _run(options: argparse.Namespace) -> None:

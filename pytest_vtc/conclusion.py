@@ -11,7 +11,7 @@ from pytest_vtc.analysis import analyse
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.gates import InconclusiveAs, Verdict, parse_gate, reported
 from pytest_vtc.judging import evaluate
-from pytest_vtc.report import json_report, terminal
+from pytest_vtc.report import json_report, step_summary, terminal
 from pytest_vtc.results import Results
 from pytest_vtc.sequential_results import SequentialRun, cut, describe, samples_to_judge, tell
 from pytest_vtc.sequential_trials import AllJudged
@@ -78,6 +78,7 @@ def conclude(
         files = json_report.write(results, analysis, verdicts, Path(facts["output"]))
     except json_report.ReportError as error:
         problem = f"ERROR: {error}"
+    warnings = step_summary.append(json_report.to_document(results, analysis, verdicts))
     lines = terminal.render(results, analysis, verdicts, files, width, colour)
     if sequential is not None and not interrupted:
         lines.append(describe(sequential))
@@ -89,4 +90,4 @@ def conclude(
     elif selected < whole:
         # Whoever reads the files later should not take them for the whole sweep.
         lines.append(f"These files hold the {selected:,} cases that were selected, of {whole:,} in the sweep.")
-    return Conclusion([*lines, *([problem] if problem else [])], verdicts, not problem, every.gate_inconclusive)
+    return Conclusion([*lines, *warnings, *([problem] if problem else [])], verdicts, not problem, every.gate_inconclusive)

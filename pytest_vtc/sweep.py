@@ -130,8 +130,8 @@ class Sweep:
         ]
         if any(detectable):
             lines.append(
-                f"vtc: detect: find significant in {100 * POWER:g} % of runs, if {100 * CHANGED_SHARE:g} % of the answers "
-                f"change, correlated by {CHANGE_CORRELATION:g} within an image"
+                f"vtc: detect: find significant in {100 * POWER:g} % of runs, if {100 * CHANGED_SHARE:g} % of the "
+                f"answers change, correlated by {CHANGE_CORRELATION:g} within an image"
             )
         if any(block.model.random for block in self.blocks):
             lines.append(f"vtc: {MEANINGLESS}")

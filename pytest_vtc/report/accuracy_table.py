@@ -32,6 +32,7 @@ _COUNTS: dict[str, Callable[[CellSummary], int]] = {
 
 LEGEND: Mapping[str, str] = {
     "vs Stock": "vs Stock: percentage points, over the samples measured in both",
+    "[ ]": "[ ]: 95 % intervals, clustered by image; those against stock are paired",
     "Of Stock": "Of Stock: accuracy as a share of stock's, over the same samples",
     "Flips": "Flips: answers gained and lost against stock; ~ wrong in both, but different",
     "Agree": "Agree: answers that are stock's",
@@ -40,13 +41,13 @@ LEGEND: Mapping[str, str] = {
     "told apart from (=); Holm's correction over the pairs of a ratio",
     "Seeds": "Seeds: the lowest and the highest of several random draws, whose mean is the row, in %",
 }
-"""What columns mean, by heading."""
+"""What columns mean, by heading, and the brackets within them."""
 
 _ORDER = ("Tokens", "Accuracy", "Seeds", "vs Stock", "Of Stock", "Flips", "Agree", "p (Holm)", "Others")
 
 
 def accuracy_table(rows: Sequence[Row], width: int, paint: Paint) -> tuple[list[str], set[str]]:
-    """The lines of the table, and the headings that it has.
+    """The lines of the table, and of what it has the keys in `LEGEND`.
 
     What has always a column: tokens and, on scored datasets, accuracy, the spread over seeds if there are any, and the
     difference to stock. Counts that do not fit beside these get a table of their own below. Then come, as far as there
@@ -66,7 +67,7 @@ def accuracy_table(rows: Sequence[Row], width: int, paint: Paint) -> tuple[list[
 
     fits = room(shown, counts) >= _MIN_NAME
     beside = counts if fits else []
-    whole = min(_WHOLE_NAME, max(len(row.name) for row in rows))
+    whole = min(_WHOLE_NAME, max(len(name) for name in ("Compressor", *(row.name for row in rows))))
     for column in _optional(rows):
         if room(wider := {**shown, column.heading: column}, beside) >= whole:
             shown = wider
@@ -75,7 +76,8 @@ def accuracy_table(rows: Sequence[Row], width: int, paint: Paint) -> tuple[list[
     if not fits:
         counted = [i for i, row in enumerate(of_rows) if any(count(row) for count in _COUNTS.values())]
         lines += ["", *tabulated([column.only(counted) for column in (names, fixed, *counts)])]
-    return lines, set(shown)
+    brackets = {"[ ]"} if any("]" in cell for column in shown.values() for cell in column.cells) else set[str]()
+    return lines, {*shown, *brackets} & {*LEGEND}
 
 
 def _essential(rows: Sequence[Row]) -> Iterator[Column]:

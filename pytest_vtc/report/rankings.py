@@ -29,9 +29,9 @@ def unbeaten(contenders: Sequence[Contender]) -> Iterator[tuple[float, list[str]
 
 
 def unbeaten_text(names: Sequence[str], of: int) -> str:
-    """`scope, fps (of 10)`, or that nothing can be said."""
+    """`scope, fps (of 10)`, or that no two are told apart."""
     if len(names) == of:
-        return f"none of {of} is told apart from another"
+        return f"all {of}: no difference is significant"
     return f"{', '.join(names)} (of {of})"
 
 
@@ -43,7 +43,8 @@ def ranking_lines(contenders: Sequence[Contender], width: int) -> list[str]:
     label = max(len(f"{contender.ratio:g}") for contender in contenders)
     for ratio, names, of in unbeaten(contenders):
         start = f"  {f'{ratio:g}'.rjust(label)}  "
-        lines += textwrap.wrap(
-            start + unbeaten_text(names, of), width, subsequent_indent=" " * len(start), break_on_hyphens=False
-        )
+        # A name, and the number of all, stay in one piece: their blanks do not break.
+        text = unbeaten_text([name.replace(" ", "\xa0") for name in names], of).replace(" (of ", "\xa0(of\xa0")
+        wrapped = textwrap.wrap(start + text, width, subsequent_indent=" " * len(start), break_on_hyphens=False)
+        lines += [line.replace("\xa0", " ") for line in wrapped]
     return lines

@@ -118,25 +118,23 @@ def _contenders(rows: Sequence[Row]) -> list[Contender]:
 
 def _legend(shown: set[str], rows: Sequence[Row], analysis: Analysis) -> list[str]:
     """What the columns that are shown mean, and the mark; nothing of what is not there."""
-    legend: list[str] = []
-    if any(row.figures.versus is not None for row in rows):
-        legend.append(LEGEND["vs Stock"])
+    compared = {heading for heading in shown if heading != "vs Stock" or any(row.figures.versus for row in rows)}
+    texts = {heading: text for heading, text in LEGEND.items() if heading in compared}
+    first = [texts.pop(heading) for heading in ("vs Stock", "[ ]") if heading in texts]
     intervals = [interval for row in rows for interval in (row.figures.accuracy, row.figures.delta_pp)]
-    if any(interval is not None and interval.low is not None for interval in intervals) and "vs Stock" in shown:
-        legend.append("[ ]: 95 % intervals, clustered by image; those against stock are paired")
     if any(interval is not None and interval.anytime for interval in intervals):
-        legend.append(
+        first.append(
             "{ }: the same of cells that were judged after every image; they hold however often one has looked"
         )
     if analysis.n_tests:
         n = analysis.n_tests
-        over = f"Holm's correction over {'this one comparison' if n == 1 else f'the {n:,} comparisons of this run'}"
-        legend.append(
+        over = f"Holm's correction over {n:,} comparison{'' if n == 1 else 's'}"
+        first.append(
             f"{MARK}: differs from stock, p < {SIGNIFICANT:g} after {over}"
             if any(row.differs for row in rows)
-            else f"No row differs from stock significantly: p >= {SIGNIFICANT:g} after {over}"
+            else f"No row differs significantly from stock: p >= {SIGNIFICANT:g} after {over}"
         )
-    return [*legend, *(text for heading, text in LEGEND.items() if heading in shown and heading != "vs Stock")]
+    return [*first, *texts.values()]
 
 
 def _verdict(verdict: Verdict, width: int, paint: Paint) -> list[str]:
