@@ -90,4 +90,5 @@ def conclude(
     elif selected < whole:
         # Whoever reads the files later should not take them for the whole sweep.
         lines.append(f"These files hold the {selected:,} cases that were selected, of {whole:,} in the sweep.")
-    return Conclusion([*lines, *warnings, *([problem] if problem else [])], verdicts, not problem, every.gate_inconclusive)
+    lines += [*warnings, *([problem] if problem else [])]
+    return Conclusion(lines, verdicts, not problem, every.gate_inconclusive)
