@@ -187,7 +187,12 @@ def coverage(quick: bool, runs: int, rng: np.random.Generator) -> list[dict[str,
                         always[estimand] += int((missed > setting.images).sum())
                         stopped += int((missed > at).sum()) if estimand == "difference" else 0
                 rows.append(
-                    {"images": setting.images, "questions": _span(sizes), "icc": icc, "difference": 100 * difference}
+                    {
+                        "images": setting.images,
+                        "questions": _span(sizes),
+                        "icc": icc,
+                        "true difference": 100 * difference,
+                    }
                     | {name: 100 * count / runs for name, count in always.items()}
                     | {"where stopped": 100 * stopped / runs}
                 )

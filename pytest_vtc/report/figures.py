@@ -10,6 +10,9 @@ from pytest_vtc.statistics import Interval
 MARK = "*"
 """Stands behind a figure that differs significantly."""
 
+ANYTIME = "{ }: the same of cells that were judged after every image; they hold however often one has looked"
+"""What braces mean."""
+
 NOTHING = "--"
 """Stands where there is no figure."""
 

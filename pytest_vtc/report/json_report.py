@@ -287,10 +287,7 @@ def _mean_share(share: MeanShare) -> dict[str, Any]:
 
 
 def _interval(interval: Interval | None) -> dict[str, Any] | None:
-    if interval is None:
-        return None
-    ends = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
-    return {**ends, "anytime": True} if interval.anytime else ends
+    return None if interval is None else dataclasses.asdict(interval)
 
 
 def _plain(value: Any) -> Any:

@@ -74,7 +74,7 @@ def test_the_interval_of_a_cell_that_ended_early_is_the_anytime_valid_one(run_vt
     )
     result.stdout.fnmatch_lines(["broken * 0.5 *{-*}*", "{ }: *"])
     # Of the others every figure is for the one look at the end.
-    assert "anytime" not in cells["divprune@0.5"]["versus_stock"]["difference_pp"]
+    assert not cells["divprune@0.5"]["versus_stock"]["difference_pp"]["anytime"]
     assert cells["divprune@0.5"]["sequential"] is None
     assert cells["divprune@0.5"]["n_measured"] == cells["stock"]["n_measured"] == 80
 
