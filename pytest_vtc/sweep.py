@@ -226,6 +226,11 @@ def _check_sequential(sweep: Sweep) -> None:
         raise OptionError(
             "--vtc-sequential cannot be had with --vtc-shard: a shard judges no gates; leave one of the two out"
         )
+    if getattr(sweep.settings, "baseline", None) is not None:
+        raise OptionError(
+            "--vtc-sequential cannot be had with --vtc-baseline: to compare with an earlier run needs all samples; leave "
+            "one of the two out"
+        )
     if not sweep.gates:
         raise OptionError(
             '--vtc-sequential needs a gate to decide: add one, such as --vtc-gate "*: max_drop=2.5", or leave it out'
