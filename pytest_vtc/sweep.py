@@ -228,8 +228,8 @@ def _check_sequential(sweep: Sweep) -> None:
         )
     if getattr(sweep.settings, "baseline", None) is not None:
         raise OptionError(
-            "--vtc-sequential cannot be had with --vtc-baseline: to compare with an earlier run needs all samples; leave "
-            "one of the two out"
+            "--vtc-sequential cannot be had with --vtc-baseline: comparing with an earlier run needs all samples; "
+            "leave one of the two out"
         )
     if not sweep.gates:
         raise OptionError(
