@@ -43,6 +43,7 @@ class Schedule:
         """Items still to ask for each case."""
         self.selected: NDArray[np.bool_] = self.remaining > 0
         self._waiting: NDArray[np.bool_] = self.selected.copy()
+        self._left_out: NDArray[np.bool_] = np.zeros(sweep.n_cases, dtype=np.bool_)
         self._groups: dict[int, NDArray[np.int32]] = {}
 
     def window(self, first: int, max_cases: int, max_images: int) -> list[int]:
@@ -96,9 +97,9 @@ class Schedule:
         self.ready(ready)
 
     def n_done(self, block: Block) -> int:
-        """Selected cases of a block that no item is going to ask for any more."""
+        """Selected cases of a block that items have asked for."""
         mine = slice(block.start, block.stop)
-        return int((self.selected[mine] & (self.remaining[mine] == 0)).sum())
+        return int((self.selected[mine] & (self.remaining[mine] == 0) & ~self._left_out[mine]).sum())
 
     def largest_image(self, block: Block) -> int:
         """The most cases that an image of a block has."""
@@ -107,6 +108,7 @@ class Schedule:
     def drop(self, orders: Iterable[int]) -> None:
         """Items are left out: nobody is going to ask for these cases any more. They stay among the selected."""
         gone = list(orders)
+        self._left_out[gone] = True
         self.remaining[gone] = 0
         self._waiting[gone] = False
 

@@ -114,13 +114,14 @@ def test_a_worker_plans_with_what_it_was_given() -> None:
 
 
 def test_cases_that_are_left_out_are_in_no_window_and_still_expected() -> None:
-    schedule = Schedule(sweep_of("aabb"), range(12))
+    sweep = sweep_of("aabb")
+    schedule = Schedule(sweep, range(12))
     schedule.asked(0)
     schedule.drop([1, 4, 10])
     assert schedule.window(0, 100, 100) == [0, 2, 3, 5, 6, 7, 8, 9, 11]
     assert not schedule.remaining[[1, 4, 10]].any()
     assert schedule.expected()["m/data0/c1@0.5"] == 4
-    assert schedule.n_done(schedule._sweep.blocks[0]) == 4
+    assert schedule.n_done(sweep.blocks[0]) == 1
 
 
 def test_windows_of_a_run_that_may_end_any_time_grow_with_what_is_done() -> None:
