@@ -207,6 +207,7 @@ class Bench:
             "expected": expected,
             "samples": {cell.id: len(block.data.samples) for block in self.sweep.blocks for cell in block.cells},
             "gates": [str(gate) for gate in self.sweep.gates],
+            "gate_inconclusive": self.sweep.settings.gate_inconclusive,
             "output": str(self.sweep.settings.output),
             "shard": None if self.sweep.settings.shard is None else str(self.sweep.settings.shard),
             "manifest": describe_run(self),

@@ -110,7 +110,17 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument(
         "--output", type=Path, default=Path(DEFAULT_OUTPUT), metavar="DIR", help="where to (default: %(default)s)"
     )
-    merge.add_argument("--gate", action="append", default=[], help="a gate beside those of the run; may be repeated")
+    merge.add_argument(
+        "--gate",
+        action="append",
+        default=[],
+        help="a gate, or @FILE of gates, beside those of the run; may be repeated",
+    )
+    merge.add_argument(
+        "--gate-inconclusive",
+        choices=["skip", "fail", "pass"],
+        help="how a gate counts that the interval does not decide (default: as in the shards)",
+    )
     merge.add_argument("--partial", action="store_true", help="merge what is there although shards are missing")
     merge.set_defaults(command=_merge)
 
@@ -165,10 +175,17 @@ def _merge(options: argparse.Namespace) -> int:
     from pytest_vtc.merge import merge
 
     width = max(80, shutil.get_terminal_size().columns)
-    done = merge(options.folders, options.output, options.gate, options.partial, width, sys.stdout.isatty())
+    done = merge(
+        options.folders,
+        options.output,
+        options.gate,
+        options.partial,
+        width,
+        sys.stdout.isatty(),
+        options.gate_inconclusive,
+    )
     print("\n".join(done.lines))
-    failed = done.incomplete or not done.written or any(verdict.outcome == "fail" for verdict in done.verdicts)
-    return int(failed)
+    return int(done.incomplete or not done.written or done.gate_failed)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -35,9 +35,9 @@ class Comparison:
     difference_pp: after minus before, percentage points. bootstrap_pp: the same by a cluster bootstrap, as a check;
     None where it was not asked for. share: mean score after / before; None where nothing before is right.
     flips: None where a score is the mean of several answers.
-    p: that there is no difference; exact McNemar where scores are 0 or 1 and every image has one sample, from the
-    cluster-robust t otherwise. p_mcnemar: McNemar's whether or not images have several samples, which it ignores; None
-    where a score is a fraction.
+    p: that there is no difference; exact McNemar where scores are 0 or 1 and every image has one sample, otherwise from
+    the clustered score test of the interval. p_mcnemar: McNemar's whether or not images have several samples, which it
+    ignores; None where a score is a fraction.
     """
 
     n: int

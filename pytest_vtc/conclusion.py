@@ -9,18 +9,25 @@ from typing import Any
 
 from pytest_vtc.analysis import analyse
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
-from pytest_vtc.gates import Verdict, evaluate, parse_gate
+from pytest_vtc.gates import InconclusiveAs, Verdict, parse_gate, reported
+from pytest_vtc.judging import evaluate
 from pytest_vtc.report import json_report, step_summary, terminal
 from pytest_vtc.results import Results
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """written: False if the files could not be written; the lines say why."""
+    """written: False if the files could not be written; the lines say why. inconclusive: how such verdicts count."""
 
     lines: list[str]
     verdicts: list[Verdict]
     written: bool
+    inconclusive: InconclusiveAs
+
+    @property
+    def gate_failed(self) -> bool:
+        """Whether a verdict counts as a failed test."""
+        return any(reported(verdict.outcome, self.inconclusive) == "failed" for verdict in self.verdicts)
 
 
 def conclude(
@@ -45,13 +52,14 @@ def conclude(
         # A test that measured its case and then failed by its own assertion has still measured it.
         errors=[error for error in errors if (error.cell, error.sample) not in measured],
         gates=tuple(facts["gates"]),
+        gate_inconclusive=facts["gate_inconclusive"],
         skipped=tuple(map(SkippedCell.from_dict, facts["skipped"])),
         interrupted=interrupted,
     )
     analysis = analyse(every)
     gates = [parse_gate(text) for text in every.gates]
-    complete, shard = not interrupted, facts["shard"]
-    verdicts = evaluate(gates, analysis.cells, facts["samples"], complete, shard, every.skipped)
+    shard = facts["shard"]
+    verdicts = evaluate(gates, every, analysis, facts["samples"], shard)
     # A cell of which nothing was selected has a verdict, if a gate is on it, and no row.
     results = replace(every, cells=tuple(cell for cell in cells if every.expected[cell.id]))
     analysis = replace(analysis, cells=[summary for summary in analysis.cells if summary.n_expected])
@@ -72,4 +80,6 @@ def conclude(
     elif selected < whole:
         # Whoever reads the files later should not take them for the whole sweep.
         lines.append(f"These files hold the {selected:,} cases that were selected, of {whole:,} in the sweep.")
-    return Conclusion([*lines, *warnings, *([problem] if problem else [])], verdicts, not problem)
+    return Conclusion(
+        [*lines, *warnings, *([problem] if problem else [])], verdicts, not problem, every.gate_inconclusive
+    )

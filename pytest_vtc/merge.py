@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.conclusion import Conclusion, conclude
-from pytest_vtc.gates import GateError, is_gated, parse_gate, unmatched
+from pytest_vtc.gates import GateError, InconclusiveAs, is_gated, parse_gate, read_gates, unmatched
 from pytest_vtc.options import Shard, parse_shard
 from pytest_vtc.report.json_report import RUN_DEPENDENT, SCHEMA_VERSION, comparable, measurement_of
 from pytest_vtc.results import Manifest
@@ -69,11 +69,18 @@ class _Part:
 
 
 def merge(
-    folders: Sequence[Path], output: Path, gates: Sequence[str], partial: bool, width: int, colour: bool
+    folders: Sequence[Path],
+    output: Path,
+    gates: Sequence[str],
+    partial: bool,
+    width: int,
+    colour: bool,
+    inconclusive: InconclusiveAs | None = None,
 ) -> Merged:
     """Write to `output` what the run without shards would have written, and judge its gates and `gates`.
 
     partial: go on without the missing shards, as an interrupted run does. width, colour: of the terminal.
+    inconclusive: how a gate counts that is not decided; as in the shards if None.
     Raises MergeError, StoreError or GateError.
     """
     if output.resolve() in {folder.resolve() for folder in folders}:
@@ -84,7 +91,7 @@ def merge(
     for one, other in itertools.pairwise(measurements):
         if one.order == other.order:
             raise MergeError(f"{one.cell.id}/{one.sample} was measured in two of these folders: they overlap")
-    facts = _facts(parts, output, gates)
+    facts = _facts(parts, output, gates, inconclusive)
     _merge_stores(parts, output)
     interrupted = bool(missing) or any(part.document["interrupted"] for part in parts)
     errors = [error for part in parts for error in part.errors()]
@@ -97,7 +104,7 @@ def merge(
     if len({json.dumps(part.manifest["hardware"], sort_keys=True) for part in parts}) > 1:
         notes.append("The shards ran on different machines: manifest.run.merged in results.json names them.")
     incomplete = bool(errors) or (interrupted and not partial)
-    return Merged([*done.lines, *notes], done.verdicts, done.written, incomplete)
+    return Merged([*done.lines, *notes], done.verdicts, done.written, done.inconclusive, incomplete)
 
 
 def _read(folder: Path) -> _Part:
@@ -161,7 +168,9 @@ def _differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-def _facts(parts: Sequence[_Part], output: Path, gates: Sequence[str]) -> dict[str, Any]:
+def _facts(
+    parts: Sequence[_Part], output: Path, gates: Sequence[str], inconclusive: InconclusiveAs | None
+) -> dict[str, Any]:
     """What `Bench.facts` would have said of the whole run."""
     manifest = _manifest(parts)
     expected: Counter[str] = Counter()
@@ -180,9 +189,9 @@ def _facts(parts: Sequence[_Part], output: Path, gates: Sequence[str]) -> dict[s
         ]
     ]
     asked = list(dict.fromkeys(text for part in parts for text in part.document["gates"]["asked"]))
-    judged = [parse_gate(text) for text in [*asked, *gates]]
+    judged = [*map(parse_gate, asked), *read_gates(gates, Path())]
     if lost := unmatched(judged, every):
-        raise GateError(f"gate {str(lost[0])!r} matches no cell of this run")
+        raise GateError(f"{lost[0].called} matches no cell of this run")
     reasons = {cell.id: manifest["models"][cell.model]["unsupported"].get(str(cell.compressor)) for cell in every}
     grid = [cell for cell in every if reasons[cell.id] is None]
     skipped = [SkippedCell(cell, reason) for cell in every if (reason := reasons[cell.id]) is not None]
@@ -192,6 +201,7 @@ def _facts(parts: Sequence[_Part], output: Path, gates: Sequence[str]) -> dict[s
         "expected": dict(expected),
         "samples": {cell.id: manifest["datasets"][cell.dataset]["n"] for cell in grid},
         "gates": list(dict.fromkeys(map(str, judged))),
+        "gate_inconclusive": inconclusive or parts[0].document["gates"]["inconclusive"],
         "output": str(output),
         "shard": None,
         "manifest": manifest,

@@ -24,7 +24,8 @@ _NAMES_ONLY = {flag for option in OPTIONS if option.name == "random-weights" for
 def fold_lists(args: Sequence[str]) -> list[str]:
     """Rewrite `--vtc-ratios 0.5 0.25 path` to `--vtc-ratios=0.5,0.25 path`, for every list option.
 
-    A list ends at the next option, at a node id, and at what can only be a test path: a folder or file of tests.
+    A list ends at the next option, at a node id, and at what can only be a test path: a folder or file of tests. A file
+    of gates is joined to its option too.
     """
     folded: list[str] = []
     rest = list(args)
@@ -33,6 +34,10 @@ def fold_lists(args: Sequence[str]) -> list[str]:
         if arg == "--":
             return [*folded, arg, *rest]
         flag, equals, value = arg.partition("=")
+        if arg == "--vtc-gate" and rest and rest[0].startswith("@"):
+            # In a word of its own argparse would take it for a file of arguments.
+            folded.append(f"{arg}={rest.pop(0)}")
+            continue
         if flag not in _LISTS:
             folded.append(arg)
             continue

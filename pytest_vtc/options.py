@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 import pytest
 
 from pytest_vtc.cells import AnswerMode, Positions
+from pytest_vtc.gates import Gate, InconclusiveAs, read_gates
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -62,7 +63,8 @@ class Settings:
     answers: AnswerMode
     output: Path
     fresh: bool
-    gates: tuple[str, ...]
+    gates: tuple[Gate, ...]
+    gate_inconclusive: InconclusiveAs = "skip"
     shard: Shard | None = None
     attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] = "sdpa"
     trust_remote_code: bool = False
@@ -142,8 +144,11 @@ OPTIONS = (
             file_keys=("output_dir", "output")),
     _Option("shard", "run only part I of N, cut by image, for a job array; `python -m pytest_vtc merge` makes them one "
             "run again", "I/N", file_keys=("shard",)),
-    _Option("gate", "fail the run unless it holds, e.g. \"divprune@0.5: max_drop=2.5\" or \"*@0.5: min_accuracy=80\"; "
-            "may be repeated", "GATE", True, ini_type="linelist", file_keys=("gates", "gate")),
+    _Option("gate", "fail the run if it is broken, e.g. \"divprune@0.5: max_drop=2.5\", \"*@0.5: min_accuracy=80, "
+            "category=count\", or @FILE with one a line; docs/gates.md has the rest; may be repeated", "GATE", True,
+            ini_type="linelist", file_keys=("gates", "gate")),
+    _Option("gate-inconclusive", "how a gate counts that the interval does not decide; default skip",
+            choices=("skip", "fail", "pass"), file_keys=("gate_inconclusive",)),
 )  # fmt: skip
 
 _BY_FILE_KEY = {key: option for option in OPTIONS for key in option.file_keys}
@@ -216,7 +221,8 @@ def read_settings(config: pytest.Config) -> Settings:
         answers=_choice("answers", values["answers"]) or "generate",
         output=Path(str(values["output"] or DEFAULT_OUTPUT)).expanduser(),
         fresh=bool(fresh),
-        gates=tuple(str(gate) for gate in _as_list(values["gate"])),
+        gates=_gates(config, given["gate"]),
+        gate_inconclusive=_choice("gate-inconclusive", values["gate-inconclusive"]) or "skip",
         shard=None if values["shard"] is None else parse_shard(str(values["shard"])),
         attention=_choice("attention", values["attention"]) or "sdpa",
         trust_remote_code=bool(config.getoption("vtc_trust_remote_code")),
@@ -237,6 +243,13 @@ def _choose_models(given: dict[str, tuple[Any, ...]], values: dict[str, Any]) ->
         if models or random_weights:
             values["random-weights" if models else "model"] = None
             return
+
+
+def _gates(config: pytest.Config, given: tuple[Any, ...]) -> tuple[Gate, ...]:
+    """Of the first place that has some. Files named in the ini file are relative to its folder's root."""
+    folders = (Path(), Path(), config.rootpath)
+    entries, folder = next((place for place in zip(given, folders, strict=True) if place[0] is not None), ([], Path()))
+    return read_gates(map(str, _as_list(entries)), folder)
 
 
 def _ini(config: pytest.Config, name: str) -> Any:

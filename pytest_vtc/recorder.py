@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from pytest_vtc.cells import CaseError, Cell, Measurement
 
 if TYPE_CHECKING:
-    from pytest_vtc.gates import Verdict
+    from pytest_vtc.gates import InconclusiveAs, Verdict
     from pytest_vtc.report.progress import Progress
 
 
@@ -26,6 +27,23 @@ def is_case(item: object) -> bool:
 def is_skipped_cell(item: object) -> bool:
     """Does this item stand for a cell that is not run?"""
     return getattr(item, "is_vtc_skip", None) is True
+
+
+@dataclass(frozen=True)
+class GateFailure:
+    """Why a gate fails, as pytest asks for it: a line of its own, in the short summary, and in junit."""
+
+    message: str
+
+    @property
+    def reprcrash(self) -> GateFailure:
+        return self
+
+    def toterminal(self, writer: Any) -> None:
+        writer.line(self.message)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Recorder:
@@ -152,7 +170,7 @@ class Recorder:
         if not conclusion.written:
             session.testsfailed += 1  # exit code 1; the lines say what could not be written
         for verdict in conclusion.verdicts:
-            self._report_gate(verdict)
+            self._report_gate(verdict, conclusion.inconclusive)
 
     def _own_facts(self, session: pytest.Session) -> dict[str, Any] | None:
         from pytest_vtc.plugin import STATE
@@ -160,10 +178,13 @@ class Recorder:
         bench = session.config.stash[STATE].bench
         return None if bench is None else bench.facts()
 
-    def _report_gate(self, verdict: Verdict) -> None:
+    def _report_gate(self, verdict: Verdict, inconclusive: InconclusiveAs) -> None:
         """A gate as a test of its own: counted, named in junit, and able to fail the session."""
+        from pytest_vtc.gates import reported
+
         name = f"gate[{verdict.name}]"
-        outcome = {"pass": "passed", "fail": "failed"}.get(verdict.outcome, "skipped")
+        outcome = reported(verdict.outcome, inconclusive)
+        reason = verdict.reason if verdict.outcome == "fail" else f"{verdict.outcome}: {verdict.reason}"
         location = ("vtc", 0, name)
         hook = self.config.hook
         hook.pytest_runtest_logstart(nodeid=f"vtc::{name}", location=location)
@@ -171,14 +192,14 @@ class Recorder:
             is_call = when == "call"
             longrepr: Any = None
             if is_call and outcome == "failed":
-                longrepr = verdict.reason
+                longrepr = GateFailure(reason)
             elif is_call and outcome == "skipped":
-                longrepr = ("vtc", 0, f"Skipped: gate not decided: {verdict.reason}")
+                longrepr = (f"vtc::{name}", 0, f"Skipped: {reason}")
             report = pytest.TestReport(
                 nodeid=f"vtc::{name}",
                 location=location,
                 keywords={},
-                outcome=outcome if is_call else "passed",  # type: ignore[arg-type]
+                outcome=outcome if is_call else "passed",
                 longrepr=longrepr,
                 when=when,  # type: ignore[arg-type]
             )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.comparison import Comparison, compare_scores
+from pytest_vtc.gates import InconclusiveAs
 from pytest_vtc.sample_tables import Column, SampleTable, sample_tables
 from pytest_vtc.statistics import Interval, proportion_interval
 
@@ -149,7 +150,8 @@ class Results:
     expected: cell id -> number of its selected cases; for a stock cell also those that came along as partners.
     skipped: selected cells that their models cannot run; they are not among the cells.
     measurements: at most one per case, in any order. errors: at most one per case that has no measurement.
-    gates: the gates as they were asked for. interrupted: the run ended before its last case.
+    gates: the gates as they were asked for. gate_inconclusive: how an inconclusive one counts as a test.
+    interrupted: the run ended before its last case.
     sample_order: dataset -> sample ids in run order; samples not named there follow in the order of `measurements`,
         which is the run's order unless workers or a shuffling plugin have mixed it.
     """
@@ -160,6 +162,7 @@ class Results:
     measurements: Sequence[Measurement]
     errors: Sequence[CaseError] = ()
     gates: tuple[str, ...] = ()
+    gate_inconclusive: InconclusiveAs = "skip"
     skipped: tuple[SkippedCell, ...] = ()
     interrupted: bool = False
     sample_order: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])

@@ -67,7 +67,8 @@ def describe_run(bench: Bench) -> Manifest:
         for spec, c in sweep.compressors.items()
     }
     # Said elsewhere in the file, or where results go and not what they are.
-    left_out = {"models", "random_weights", "data", "compressors", "output", "fresh", "gates", "seed", "shard"}
+    left_out = {"models", "random_weights", "data", "compressors", "output", "fresh", "seed", "shard"}
+    left_out |= {"gates", "gate_inconclusive"}
     return {
         "pytest_vtc": importlib.metadata.version("pytest-vtc"),
         "seed": settings.seed,

@@ -137,7 +137,8 @@ def share_of_stock(stock: Scores, other: Scores, groups: Groups | None = None) -
 
     The score interval of a paired ratio (Nam and Blackwelder 2002), made for clusters as in `paired_difference`: each
     hypothetical ratio is tested on the mean of `other - ratio * stock`, with the design effect of that. At a ratio of 1
-    this is the test of `difference_p`, so the interval excludes 1 exactly if that of the difference excludes 0.
+    this is the test of `difference_p`, so with more than a few images the interval excludes 1 exactly if that of the
+    difference excludes 0.
 
     Where no cluster deviates from the ratio, the rule is that of `paired_difference`: up to w of the clusters may, each
     by -ratio to 1. Arguments as there. Raises ValueError where `stock` has no right answer: nothing to be a share of.

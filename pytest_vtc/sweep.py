@@ -15,7 +15,7 @@ from pytest_vtc import discovery
 from pytest_vtc.cells import MEANINGLESS, Cell, SkippedCell
 from pytest_vtc.datasets.base import Sample, SampleSet
 from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
-from pytest_vtc.gates import Gate, parse_gate, unmatched
+from pytest_vtc.gates import Gate, quoted, unmatched, without_category
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
 from pytest_vtc.models.random_catalogue import locate_random
 from pytest_vtc.options import OptionError, Settings
@@ -208,16 +208,27 @@ def build_sweep(settings: Settings) -> Sweep:
     names = {spec: data.name for spec, data in opened.items()}
     if len(set(names.values())) < len(names):
         raise OptionError(f"--vtc-data: two datasets have one name: {', '.join(names)}; rename one manifest")
-    gates = tuple(parse_gate(text) for text in settings.gates)
-    every = [cell for block in blocks for cell in (*block.cells, *(skipped.cell for skipped in block.skipped))]
-    if lost := unmatched(gates, every):
-        called = [f"{spec}@{ratio:g}" for spec, ratio in variants[:3]]
-        raise OptionError(
-            f"--vtc-gate {str(lost[0])!r} matches no cell of this run; cells are called {', '.join(called)} ..."
-        )
+    _check_gates(settings.gates, blocks)
     _check_folder(settings)
     shard_orders = None if settings.shard is None else orders_of_shard(blocks, settings.shard)
-    return Sweep(settings, tuple(blocks), compressors, gates, shard_orders, seed_groups)
+    return Sweep(settings, tuple(blocks), compressors, settings.gates, shard_orders, seed_groups)
+
+
+def _check_gates(gates: Sequence[Gate], blocks: Sequence[Block]) -> None:
+    """A gate that can never be judged is a mistake in writing."""
+    every = [cell for block in blocks for cell in (*block.cells, *(skipped.cell for skipped in block.skipped))]
+    if lost := unmatched(gates, every):
+        called = [cell.variant for cell in every if not cell.is_stock][:3]
+        raise OptionError(f"{lost[0].called} matches no cell of this run; cells are called {', '.join(called)} ...")
+    if not any(gate.category is not None for gate in gates):
+        return
+    categories = {block.data.name: {sample.category for sample in block.data.samples} for block in blocks}
+    if lost := without_category(gates, every, categories):
+        known = sorted({name for cell in every if lost[0].matches(cell) for name in categories[cell.dataset]})
+        raise OptionError(
+            f"{lost[0].called}: no sample of this run has such a category; categories are called "
+            f"{', '.join(map(quoted, known[:5]))}{' ...' if len(known) > 5 else ''}"
+        )
 
 
 def _check_folder(settings: Settings) -> None:

@@ -1,24 +1,29 @@
-"""Gates: how they are written, what they match, and what they say."""
+"""Gates: how they are written, read from files, and what they match."""
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from pytest_vtc.cells import CaseError, Cell, SkippedCell
-from pytest_vtc.gates import Gate, GateError, Limit, evaluate, parse_gate, unmatched
-from pytest_vtc.results import Results, summarize
-from tests.run_of import HALF, QUARTER, STOCK, run_of
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_vtc.cells import Cell
+from pytest_vtc.gates import (
+    Gate,
+    GateError,
+    Limit,
+    Outcome,
+    parse_gate,
+    read_gates,
+    reported,
+    unmatched,
+    without_category,
+)
+from tests.run_of import HALF, QUARTER, STOCK
 
 HYBRID = Cell("tiny", "probes", "divprune_hybrid(alpha=0.3, mode='a:b')", 0.5)
-
-
-def judged(
-    results: Results, *gates: str, complete: bool = True, samples: int | None = None
-) -> list[tuple[str, str, str]]:
-    """samples: of the sweep, per cell; as many as were selected if not given."""
-    sweep = {cell.id: results.expected[cell.id] if samples is None else samples for cell in results.cells}
-    verdicts = evaluate([parse_gate(gate) for gate in gates], summarize(results), sweep, complete)
-    return [(verdict.name, verdict.outcome, verdict.reason) for verdict in verdicts]
+FORMS = st.sampled_from(["*@0.5", "tiny:4:2/probes/divprune@0.5", "f(a='x:y', b=1)@0.25"])
 
 
 # Writing
@@ -31,32 +36,78 @@ def judged(
         ("  *@0.5:min_accuracy = 90 ", Gate("*@0.5", (Limit("min_accuracy", 90.0),))),
         ("fps@*: max_drop=3, min_accuracy=80", Gate("fps@*", (Limit("max_drop", 3.0), Limit("min_accuracy", 80.0)))),
         ("f(a='x:y', b=1)@0.5: max_drop=0", Gate("f(a='x:y', b=1)@0.5", (Limit("max_drop", 0.0),))),
+        ("a:4:2/probes/*: max_drop=1", Gate("a:4:2/probes/*", (Limit("max_drop", 1.0),))),
+        ("*: min_retained=0.97", Gate("*", (Limit("min_retained", 0.97),))),
+        ("*: category=count, max_drop=5", Gate("*", (Limit("max_drop", 5.0),), "count")),
+        ("*: max_drop=5, category='a, b: c'", Gate("*", (Limit("max_drop", 5.0),), "a, b: c")),
+        ('*: max_drop=5, category="Bob\'s"', Gate("*", (Limit("max_drop", 5.0),), "Bob's")),
+        ("*: max_drop=5, category=''", Gate("*", (Limit("max_drop", 5.0),), "")),
+        ("*: max_drop=5, rule=point", Gate("*", (Limit("max_drop", 5.0),), None, "point")),
+        ("*: max_drop=5, rule=interval", Gate("*", (Limit("max_drop", 5.0),))),
     ],
 )
 def test_a_gate_is_read(text: str, gate: Gate) -> None:
     assert parse_gate(text) == gate
 
 
-def test_a_gate_reads_back_what_it_shows() -> None:
-    gate = parse_gate("probes/divprune@0.5:max_drop=2.50,min_accuracy=90")
-    assert str(gate) == "probes/divprune@0.5: max_drop=2.5, min_accuracy=90"
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [
+        ("1500000", 1.5e6), ("1.5MB", 1.5e6), ("1.5M", 1.5e6), ("1.5 mb", 1.5e6), ("64k", 64e3), ("64KiB", 65536),
+        ("2Gi", 2 * 2**30), ("1MiB", 2**20), ("0.5G", 5e8), ("12B", 12),
+    ],
+)  # fmt: skip
+def test_bytes_may_have_a_unit(text: str, n_bytes: float) -> None:
+    assert parse_gate(f"*: max_kv_bytes={text}").limits == (Limit("max_kv_bytes", n_bytes),)
+
+
+def test_a_gate_shows_itself_in_one_form() -> None:
+    gate = parse_gate("probes/divprune@0.5:max_drop=2.50,category=count,max_kv_bytes=1.5MB,rule=point")
+    assert str(gate) == "probes/divprune@0.5: max_drop=2.5, max_kv_bytes=1500000, category=count, rule=point"
+
+
+@given(
+    FORMS,
+    st.floats(0, 100),
+    st.none() | st.text(st.characters(exclude_categories=["Cc", "Cs"])).filter(lambda t: not {"'", '"'} <= {*t}),
+    st.sampled_from(["interval", "point"]),
+)
+def test_a_gate_reads_back_what_it_shows(pattern: str, value: float, category: str | None, rule: str) -> None:
+    limits = (Limit("max_drop", value), Limit("min_retained", value / 100), Limit("max_kv_bytes", float(int(value))))
+    gate = Gate(pattern, limits, category, rule)  # type: ignore[arg-type]
     assert parse_gate(str(gate)) == gate
+
+
+def test_limits_that_differ_are_shown_differently() -> None:
+    assert str(Limit("max_drop", 2.5)) != str(Limit("max_drop", 2.5000001))
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("divprune@0.5", "has no colon"),
+        ("f(a='x:y')@0.5", "has no colon outside quotes, or an open quote"),
+        ("*: max_drop=1, category=Bob's", "an open quote"),
         (": max_drop=2", "names no cells"),
         ("divprune@0.5:", "lacks a condition"),
         ("divprune@0.5: max_drop=2,", "lacks a condition"),
-        ("divprune@0.5: max_dorp=2", "unknown condition 'max_dorp'; known: max_drop, min_accuracy"),
+        ("divprune@0.5: category=count", "lacks a condition"),
+        (
+            "divprune@0.5: max_dorp=2",
+            "unknown condition 'max_dorp'; known: max_drop, min_accuracy, min_retained, max_kv",
+        ),
         ("divprune@0.5: max_drop", "max_drop needs a number from 0 to 100, not ''"),
         ("divprune@0.5: max_drop=two", "max_drop needs a number from 0 to 100, not 'two'"),
         ("divprune@0.5: max_drop=nan", "max_drop needs a number from 0 to 100, not 'nan'"),
         ("divprune@0.5: max_drop=-1", "max_drop needs a number from 0 to 100, not '-1'"),
         ("divprune@0.5: min_accuracy=101", "min_accuracy needs a number from 0 to 100, not '101'"),
+        ("divprune@0.5: min_retained=97", "min_retained needs a share from 0 to 1, not '97'"),
+        ("divprune@0.5: max_kv_bytes=1.5TB", "needs a number of bytes, such as 1500000, 1.5MB or 1.5MiB, not '1.5TB'"),
+        ("divprune@0.5: max_kv_bytes=-1", "not '-1'"),
         ("divprune@0.5: max_drop=1, max_drop=2", "has max_drop twice"),
+        ("divprune@0.5: max_drop=1, rule=point, rule=point", "has rule twice"),
+        ("divprune@0.5: max_drop=1, rule=mean", "rule is interval or point, not 'mean'"),
+        ("divprune@0.5: max_drop=1, category=", "category needs a name"),
     ],
 )
 def test_a_malformed_gate_is_refused_with_the_reason_and_the_form(text: str, complaint: str) -> None:
@@ -101,139 +152,60 @@ def test_gates_that_match_no_cell_are_told() -> None:
     assert unmatched([known, unknown, only_stock], [STOCK, HALF]) == [unknown, only_stock]
 
 
-# Judging
+@pytest.mark.parametrize(
+    ("category", "taken"),
+    [("count", ["count"]), ("c*", ["count", "colour"]), ("*", ["count", "colour", ""]), ("", [""]), ("Count", [])],
+)
+def test_a_category_may_have_wildcards(category: str, taken: list[str]) -> None:
+    gate = Gate("*", (), category)
+    assert [name for name in ("count", "colour", "") if gate.takes(name)] == taken
 
 
-def test_a_drop_up_to_the_limit_passes_and_a_larger_one_fails() -> None:
-    results = run_of({STOCK: [1.0] * 40, HALF: [1.0] * 39 + [0.0], QUARTER: [1.0] * 38 + [0.0] * 2})
-    assert judged(results, "divprune@*: max_drop=2.5") == [
-        (
-            "divprune@0.5 max_drop=2.5",
-            "pass",
-            "2.50 pp below stock over 40 paired samples; at most 2.5 pp below allowed",
-        ),
-        (
-            "divprune@0.25 max_drop=2.5",
-            "fail",
-            "5.00 pp below stock over 40 paired samples; at most 2.5 pp below allowed",
-        ),
-    ]
-
-
-@pytest.mark.parametrize("n", [200, 600, 1000, 1592])
-def test_a_drop_of_exactly_the_limit_passes_whatever_the_rounding(n: int) -> None:
-    lost = n // 40
-    results = run_of({STOCK: [1.0] * n, HALF: [0.0] * lost + [1.0] * (n - lost)})
-    assert judged(results, f"*: max_drop={100 * lost / n!r}")[0][1] == "pass"
-
-
-def test_a_gain_passes_a_gate_of_no_drop() -> None:
-    results = run_of({STOCK: [0.0, 1.0], HALF: [1.0, 1.0]})
-    assert judged(results, "*: max_drop=0")[0][1:] == (
-        "pass",
-        "50.00 pp above stock over 2 paired samples; at most 0 pp below allowed",
-    )
-
-
-@pytest.mark.parametrize(("limit", "outcome"), [(74, "pass"), (75, "pass"), (76, "fail")])
-def test_an_accuracy_from_the_limit_on_passes(limit: int, outcome: str) -> None:
-    results = run_of({STOCK: [1.0] * 4, HALF: [1.0, 1.0, 1.0, 0.0]})
-    assert judged(results, f"divprune@0.5: min_accuracy={limit}") == [
-        (
-            f"divprune@0.5 min_accuracy={limit}",
-            outcome,
-            f"accuracy 75.00 % over 4 samples; at least {limit} % asked",
-        )
-    ]
-
-
-def test_every_condition_has_a_verdict_of_its_own() -> None:
-    results = run_of({STOCK: [1.0] * 4, HALF: [1.0, 1.0, 1.0, 0.0]})
-    found = judged(results, "*: max_drop=30, min_accuracy=80")
-    assert [(name, outcome) for name, outcome, _ in found] == [
-        ("divprune@0.5 max_drop=30", "pass"),
-        ("divprune@0.5 min_accuracy=80", "fail"),
-    ]
-
-
-def test_one_limit_asked_for_twice_is_judged_once() -> None:
-    results = run_of({STOCK: [1.0] * 4, HALF: [1.0] * 4})
-    names = [name for name, _, _ in judged(results, "*: max_drop=1", "divprune@0.5: max_drop=1, min_accuracy=9")]
-    assert names == ["divprune@0.5 max_drop=1", "divprune@0.5 min_accuracy=9"]
-
-
-def test_with_several_datasets_a_verdict_is_named_by_the_whole_id() -> None:
+def test_a_gate_whose_category_no_dataset_of_its_cells_has_is_told() -> None:
     other = Cell("tiny", "easyvqa", "divprune", 0.5)
-    results = run_of({STOCK: [1.0] * 2, HALF: [1.0] * 2, other.stock: [1.0] * 2, other: [1.0] * 2})
-    names = [name for name, _, _ in judged(results, "divprune@0.5: max_drop=1")]
-    assert names == ["tiny/probes/divprune@0.5 max_drop=1", "tiny/easyvqa/divprune@0.5 max_drop=1"]
+    categories = {"probes": {"count", "digit"}, "easyvqa": {"colour"}}
+    texts = ["*: max_drop=1, category=c*", "*: max_drop=1, category=shape", "*: max_drop=1"]
+    texts += ["probes/*: max_drop=1, category=colour", "easyvqa/*: max_drop=1, category=colour"]
+    gates = [parse_gate(text) for text in texts]
+    assert without_category(gates, [STOCK, HALF, other], categories) == [gates[1], gates[3]]
 
 
-def test_a_cell_with_missing_cases_is_not_decided() -> None:
-    results = run_of({STOCK: [1.0] * 4, HALF: [0.0] * 3}, expected={HALF: 4})
-    for _, outcome, reason in judged(results, "*: max_drop=1, min_accuracy=90"):
-        assert (outcome, reason) == ("not decided", "1 of 4 cases are missing")
+# Files
 
 
-def test_a_cell_with_failed_cases_is_not_decided_and_says_how_many_failed() -> None:
-    errors = [CaseError(HALF, "s003", "no such image")]
-    results = run_of({STOCK: [1.0] * 4, HALF: [1.0] * 3}, expected={HALF: 4}, errors=errors)
-    assert judged(results, "*: max_drop=1")[0][1:] == (
-        "not decided",
-        "1 of 4 cases are missing, 1 of them failed with an error",
+def test_a_file_has_a_gate_a_line(tmp_path: Path) -> None:
+    (tmp_path / "gates.txt").write_text(
+        "# of the nightly run\n\n  divprune@0.5: max_drop=2.5   # as published\n*: min_accuracy=80\n"
     )
+    gates = read_gates(["fps@*: max_drop=1", "@gates.txt"], tmp_path)
+    assert [str(gate) for gate in gates] == ["fps@*: max_drop=1", "divprune@0.5: max_drop=2.5", "*: min_accuracy=80"]
+    assert [gate.source for gate in gates] == ["", f"{tmp_path / 'gates.txt'}:3", f"{tmp_path / 'gates.txt'}:4"]
 
 
-def test_a_cell_without_all_its_stock_partners_decides_accuracy_but_not_the_drop() -> None:
-    results = run_of({STOCK: [1.0] * 3, HALF: [1.0] * 4}, expected={STOCK: 4})
-    drop, accuracy = judged(results, "*: max_drop=1, min_accuracy=90")
-    assert drop[1:] == ("not decided", "1 of its 4 samples have no stock measurement")
-    assert accuracy[1] == "pass"
+def test_what_is_wrong_in_a_file_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "gates.txt"
+    path.write_text("*: max_drop=1\n\n*: max_dorp=1\n")
+    with pytest.raises(GateError, match=r"unknown condition 'max_dorp'") as caught:
+        read_gates([f"@{path}"], Path())
+    assert str(caught.value).startswith(f"{path}:3: gate ")
 
 
-def test_a_cell_without_any_stock_cell_does_not_decide_the_drop() -> None:
-    assert judged(run_of({HALF: [1.0] * 4}), "*: max_drop=1")[0][1:] == (
-        "not decided",
-        "4 of its 4 samples have no stock measurement",
-    )
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(GateError, match=r"cannot read the gates in .*absent\.txt \(No such file"):
+        read_gates(["@absent.txt"], tmp_path)
+    with pytest.raises(GateError, match=r"cannot read the gates in .*bytes\.txt"):
+        read_gates(["@bytes.txt"], tmp_path)
 
 
-def test_a_dataset_without_answers_is_not_decided() -> None:
-    results = run_of({STOCK: [None] * 2, HALF: [None] * 2})
-    assert judged(results, "*: max_drop=1")[0][1:] == ("not decided", "dataset probes has no answers to score by")
+# As tests
 
 
-def test_an_interrupted_run_decides_nothing() -> None:
-    results = run_of({STOCK: [1.0] * 2, HALF: [0.0] * 2})
-    assert judged(results, "*: max_drop=1", complete=False)[0][1:] == ("not decided", "the run was interrupted")
+@pytest.mark.parametrize(("outcome", "status"), [("pass", "passed"), ("fail", "failed"), ("not judged", "skipped")])
+@pytest.mark.parametrize("inconclusive", ["skip", "fail", "pass"])
+def test_what_is_decided_or_not_judged_counts_the_same_always(outcome: Outcome, status: str, inconclusive: str) -> None:
+    assert reported(outcome, inconclusive) == status  # type: ignore[arg-type]
 
 
-def test_a_cell_of_which_nothing_was_selected_is_not_decided() -> None:
-    results = run_of({STOCK: [1.0] * 2, HALF: []})
-    verdict = judged(results, "*: max_drop=1", samples=2)[0]
-    assert verdict[1:] == ("not decided", "only 0 of its 2 cases were selected")
-
-
-def test_a_cell_of_which_a_part_was_selected_is_not_decided() -> None:
-    results = run_of({STOCK: [1.0] * 2, HALF: [1.0] * 2})
-    verdict = judged(results, "*: max_drop=1", samples=200)[0]
-    assert verdict[1:] == ("not decided", "only 2 of its 200 cases were selected")
-
-
-def test_a_skipped_cell_is_not_decided_beside_cells_that_are() -> None:
-    results = run_of({STOCK: [1.0] * 2, HALF: [1.0] * 2}, skipped=(SkippedCell(QUARTER, "it has no encoder"),))
-    gates = [parse_gate("*: max_drop=1, min_accuracy=50")]
-    verdicts = evaluate(gates, summarize(results), results.expected, True, skipped=results.skipped)
-    assert [(v.name, v.outcome) for v in verdicts] == [
-        ("divprune@0.5 max_drop=1", "pass"),
-        ("divprune@0.5 min_accuracy=50", "pass"),
-        ("divprune@0.25 max_drop=1", "not decided"),
-        ("divprune@0.25 min_accuracy=50", "not decided"),
-    ]
-    assert verdicts[-1].reason == "not run: it has no encoder"
-
-
-def test_skipped_cells_of_several_models_are_told_apart() -> None:
-    skipped = [SkippedCell(Cell(model, "probes", "fps", 0.5), "why") for model in ("a", "b")]
-    names = [v.name for v in evaluate([parse_gate("fps@0.5: max_drop=1")], [], {}, True, skipped=skipped)]
-    assert names == ["a/probes/fps@0.5 max_drop=1", "b/probes/fps@0.5 max_drop=1"]
+def test_an_inconclusive_gate_counts_as_was_asked_for() -> None:
+    assert [reported("inconclusive", how) for how in ("skip", "fail", "pass")] == ["skipped", "failed", "passed"]

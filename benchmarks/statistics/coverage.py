@@ -221,7 +221,8 @@ def main_grid(report: Report, runs: int, quick: bool, sizes: tuple[int, int], rn
         rows,
     )  # fmt: skip
     show(
-        f"a gate whose margin is the true drop: false pass / false fail in %, the worst of the differences; {count}",
+        "a gate whose margin is the true drop: false pass / false fail in %, the worst of the differences; "
+        f"{runs:,} runs a setting, +- {2 * (2.5 * 97.5 / runs) ** 0.5:.2f}",
         ["samples", "images", "icc", "diff.", "share", "diff. alone", "diff.: t", "diff.: bootstrap"],
         gates,
     )  # fmt: skip

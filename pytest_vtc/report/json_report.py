@@ -62,9 +62,8 @@ def to_document(results: Results, analysis: Analysis, verdicts: Sequence[Verdict
         "budget": [_budget(summary) for summary in analysis.cells],
         "gates": {
             "asked": list(results.gates),
-            "verdicts": [
-                {"name": v.name, "cell": v.cell.id, "outcome": v.outcome, "reason": v.reason} for v in verdicts
-            ],
+            "inconclusive": results.gate_inconclusive,
+            "verdicts": [_verdict(verdict) for verdict in verdicts],
         },
         "errors": [{"cell": e.cell.id, "sample": e.sample, "message": e.message} for e in errors],
     }
@@ -227,6 +226,24 @@ def _category(summary: CategorySummary) -> dict[str, Any]:
             }
             for v in summary.variants
         ],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": verdict.name,
+        "cell": verdict.cell.id,
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "condition": verdict.condition,
+        "limit": verdict.limit,
+        "category": verdict.category,
+        "rule": verdict.rule,
+        "estimate": verdict.estimate,
+        "low": verdict.low,
+        "high": verdict.high,
+        "n": verdict.n,
+        "n_needed": verdict.n_needed,
     }
 
 

@@ -24,7 +24,8 @@ from pytest_vtc.standings import SIGNIFICANT
 _OUTCOMES: dict[Outcome, tuple[str, Colour]] = {
     "pass": ("PASS", "green"),
     "fail": ("FAIL", "red"),
-    "not decided": ("NOT DECIDED", "yellow"),
+    "inconclusive": ("INCONCLUSIVE", "yellow"),
+    "not judged": ("NOT JUDGED", "yellow"),
 }
 
 

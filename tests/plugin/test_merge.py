@@ -63,16 +63,35 @@ def test_the_merged_store_answers_the_whole_run(shards: list[str], run_vtc: RunV
     assert [cell["run"]["n_cached"] for cell in results("merged")["cells"]] == [20, 20, 20]
 
 
-def test_a_shard_says_so_and_decides_no_gate(run_vtc: RunVtc, results: Any) -> None:
+def test_a_shard_says_so_and_judges_no_gate(run_vtc: RunVtc, results: Any) -> None:
     result = run_vtc("--vtc-n=20", "--vtc-shard=1/3", *GATES)
     result.stdout.fnmatch_lines(["vtc: shard 1/3, by image: * of 60 cases; gates are judged by*"])
-    result.stdout.fnmatch_lines(["NOT DECIDED*this is shard 1/3: merge the*"])
+    result.stdout.fnmatch_lines(["NOT JUDGED*this is shard 1/3: merge the*"])
     assert n_measured(result) < 30
     assert results()["manifest"]["run"]["shard"] == "1/3"
 
 
 def test_a_gate_can_be_judged_after_the_fact(shards: list[str], results: Any) -> None:
     main(["merge", *shards, "--output=merged", "--gate", "*@0.5: min_accuracy=1"])
+    assert [v["outcome"] for v in results("merged")["gates"]["verdicts"]] == ["pass", "fail", "pass", "pass"]
+
+
+def test_an_inconclusive_gate_counts_as_in_the_shards_unless_told_otherwise(shards: list[str], results: Any) -> None:
+    asked = ["merge", *shards, "--output=merged", "--gate", "divprune@0.5: max_drop=14"]
+    without = [f"{folder}/results.json" for folder in shards]
+    for path in map(Path, without):  # of a run that asks for nothing else
+        document = json.loads(path.read_text())
+        document["gates"]["asked"] = []
+        path.write_text(json.dumps(document))
+    assert main(asked) == 0
+    (verdict,) = results("merged")["gates"]["verdicts"]
+    assert (verdict["outcome"], results("merged")["gates"]["inconclusive"]) == ("inconclusive", "skip")
+    assert main([*asked, "--gate-inconclusive=fail"]) == 1
+
+
+def test_gates_to_judge_may_stand_in_a_file(shards: list[str], results: Any) -> None:
+    Path("gates.txt").write_text("*@0.5: min_accuracy=1   # hardly anything\n")
+    main(["merge", *shards, "--output=merged", "--gate=@gates.txt"])
     assert [v["outcome"] for v in results("merged")["gates"]["verdicts"]] == ["pass", "fail", "pass", "pass"]
 
 
@@ -85,7 +104,7 @@ def test_a_missing_shard_is_named(shards: list[str], capsys: pytest.CaptureFixtu
 def test_what_is_there_can_be_merged_as_an_interrupted_run(shards: list[str], results: Any) -> None:
     assert main(["merge", "s1", "s3", "--output=merged", "--partial"]) == 0
     assert results("merged")["interrupted"]
-    assert {v["outcome"] for v in results("merged")["gates"]["verdicts"]} == {"not decided"}
+    assert {v["outcome"] for v in results("merged")["gates"]["verdicts"]} == {"not judged"}
 
 
 def test_a_shard_is_not_taken_twice(shards: list[str], capsys: pytest.CaptureFixture[str]) -> None:

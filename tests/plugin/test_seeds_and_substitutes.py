@@ -82,11 +82,17 @@ def test_a_number_of_seeds_below_one_is_refused(run_vtc: RunVtc) -> None:
     assert "--vtc-random-seeds: 0 is too small" in run_vtc(RANDOM, "--vtc-random-seeds=0").stderr.str()
 
 
-def test_a_gate_on_one_seed_and_on_all_is_judged_by_cell(run_vtc: RunVtc, results: Any) -> None:
-    run_vtc(RANDOM, "--vtc-gate=random@0.5: max_drop=100")
-    assert [v["cell"] for v in results()["gates"]["verdicts"]] == ["tiny-gemma4/probes/random@0.5"]
-    run_vtc(RANDOM, "--vtc-gate=random*@0.5: max_drop=100")
-    assert len(results()["gates"]["verdicts"]) == 3
+def test_a_gate_judges_the_mean_of_all_seeds_or_the_one_that_it_names(run_vtc: RunVtc, results: Any) -> None:
+    gates = ("--vtc-gate=ra*@0.5: max_drop=100", "--vtc-gate=random(seed=2)@0.5: max_drop=100")
+    result = run_vtc(RANDOM, *gates)
+    assert [v["name"] for v in results()["gates"]["verdicts"]] == [
+        "random@0.5 max_drop=100",
+        "random(seed=2)@0.5 max_drop=100",
+    ]
+    (group,) = results()["seed_groups"]
+    mean = -group["versus_stock"]["difference_pp"]["estimate"]
+    assert results()["gates"]["verdicts"][0]["estimate"] == mean
+    result.stdout.fnmatch_lines(["PASS  random@0.5 max_drop=100: mean of 3 seeds:*"])
 
 
 def test_selected_seeds_are_shown_for_what_they_are(run_vtc: RunVtc, results: Any) -> None:

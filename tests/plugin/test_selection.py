@@ -128,7 +128,7 @@ def test_x_stops_at_the_first_error_and_judges_no_gate(pytester: pytest.Pytester
     result = run_vtc("--vtc-compressors=identity,./flaky.py", "-x", "--vtc-gate=identity@0.5: max_drop=100")
     assert result.parseoutcomes()["failed"] == 1
     assert result.parseoutcomes()["skipped"] == 1
-    result.stdout.fnmatch_lines(["*NOT DECIDED*the run was interrupted*"])
+    result.stdout.fnmatch_lines(["*NOT JUDGED*the run was interrupted*"])
 
 
 def test_an_error_is_one_line_that_names_case_and_cause(pytester: pytest.Pytester, run_vtc: RunVtc) -> None:

@@ -189,9 +189,9 @@ def test_skipped_cells_have_no_place_among_the_cases(recorded: Recorded) -> None
     assert any(line.startswith("12/12 ") for line in recorded.result.outlines)
 
 
-def test_a_gate_on_a_skipped_cell_is_not_decided(recorded: Recorded) -> None:
-    recorded.result.stdout.fnmatch_lines(["NOT DECIDED  downsample@0.5 max_drop=5: not run: its vision tower*"])
-    assert [v["outcome"] for v in recorded.document["gates"]["verdicts"]] == ["not decided", "not decided", "pass"]
+def test_a_gate_on_a_skipped_cell_is_not_judged(recorded: Recorded) -> None:
+    recorded.result.stdout.fnmatch_lines(["NOT JUDGED  downsample@0.5 max_drop=5: not run: its vision tower*"])
+    assert [v["outcome"] for v in recorded.document["gates"]["verdicts"]] == ["not judged", "not judged", "pass"]
 
 
 def test_a_run_of_which_every_compressor_is_skipped_runs_stock(run_vtc: RunVtc, results: Any) -> None:
@@ -297,7 +297,7 @@ def test_a_cell_is_skipped_on_the_models_that_cannot_run_it_alone(
     ]
     assert [cell["id"] for cell in document["skipped"]] == ["limited/probes/downsample@0.5"]
     assert {v["cell"]: v["outcome"] for v in document["gates"]["verdicts"]} == {
-        "limited/probes/downsample@0.5": "not decided",
+        "limited/probes/downsample@0.5": "not judged",
         "tiny-gemma4/probes/downsample@0.5": "pass",
     }
     for i in (1, 2):
@@ -321,7 +321,7 @@ def test_merged_shards_are_the_run_without_shards(
     assert main(["merge", "s1", "s2", "--output=merged"]) == whole.ret == 0
     assert comparable(results("merged")) == comparable(results("whole"))
     assert comparable(samples("merged")) == comparable(samples("whole"))
-    said = [line for line in whole.outlines if line.startswith(("Not run", "NOT DECIDED", "These files hold"))]
+    said = [line for line in whole.outlines if line.startswith(("Not run", "NOT JUDGED", "These files hold"))]
     printed = capsys.readouterr().out.splitlines()
     assert [line for line in said if line not in printed] == []
 

@@ -210,10 +210,10 @@ def test_a_finished_run_leaves_its_store_in_one_file(run_vtc: RunVtc, pytester: 
     assert files == ["measurements.sqlite", "results.json", "samples.jsonl"]
 
 
-def test_a_gate_on_what_was_not_selected_is_not_decided(run_vtc: RunVtc) -> None:
+def test_a_gate_on_what_was_not_selected_is_not_judged(run_vtc: RunVtc) -> None:
     result = run_vtc("--vtc-gate=divprune@0.5: max_drop=100", "-k", "identity")
     assert result.parseoutcomes()["skipped"] == 1
-    result.stdout.fnmatch_lines(["NOT DECIDED*only 0 of its 4 cases were selected"])
+    result.stdout.fnmatch_lines(["NOT JUDGED*only 0 of its 4 cases were selected"])
 
 
 def test_results_are_written_without_the_terminal_plugin(run_vtc: RunVtc, results: Any) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from pytest_vtc.analysis import analyse
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
-from pytest_vtc.gates import evaluate, parse_gate
+from pytest_vtc.gates import parse_gate
+from pytest_vtc.judging import evaluate
 from pytest_vtc.report.json_report import SCHEMA, ReportError, comparable, sample_line, to_document, write
 from pytest_vtc.results import Results
 from tests.run_of import HALF, QUARTER, STOCK, manifest, measured, of_seed, run_of, seeded
@@ -25,9 +26,7 @@ Written = tuple[dict[str, Any], list[dict[str, Any]]]
 
 def written(results: Results, folder: Path) -> Written:
     analysis = analyse(results)
-    verdicts = evaluate(
-        [parse_gate(gate) for gate in results.gates], analysis.cells, results.expected, not results.interrupted
-    )
+    verdicts = evaluate([parse_gate(gate) for gate in results.gates], results, analysis, results.expected)
     summary, samples = write(results, analysis, verdicts, folder)
     lines = samples.read_text(encoding="utf-8").split("\n")
     assert lines.pop() == ""
@@ -209,7 +208,9 @@ def test_the_budget_audit_tells_the_bytes_of_the_cache(tmp_path: Path) -> None:
 def test_gates_and_errors_are_told(tmp_path: Path) -> None:
     document, _ = written(a_run(), tmp_path)
     assert document["gates"]["asked"] == ["divprune@0.5: max_drop=1", "*: min_accuracy=0"]
-    assert [verdict["outcome"] for verdict in document["gates"]["verdicts"]] == ["not decided"] * 3
+    assert [verdict["outcome"] for verdict in document["gates"]["verdicts"]] == ["not judged"] * 4
+    assert document["gates"]["verdicts"][-1]["reason"] == "not run: it takes one image size"
+    assert document["gates"]["inconclusive"] == "skip"
     assert document["errors"] == [
         {
             "cell": "tiny/probes/divprune@0.5",
@@ -217,6 +218,17 @@ def test_gates_and_errors_are_told(tmp_path: Path) -> None:
             "message": "compressor divprune raised ValueError: x",
         }
     ]
+
+
+def test_a_verdict_is_told_with_its_figures(tmp_path: Path) -> None:
+    results = run_of({STOCK: [1.0] * 200, HALF: [1.0] * 196 + [0.0] * 4}, gates=("*: max_drop=2.5, category=digit",))
+    (verdict,) = written(results, tmp_path)[0]["gates"]["verdicts"]
+    assert {key: verdict[key] for key in ("condition", "limit", "category", "rule", "n")} == {
+        "condition": "max_drop", "limit": 2.5, "category": "digit", "rule": "interval", "n": 200,
+    }  # fmt: skip
+    assert verdict["estimate"] == pytest.approx(2.0)
+    assert verdict["low"] < verdict["estimate"] < 2.5 < verdict["high"]
+    assert verdict["n_needed"] > 200
 
 
 def test_categories_are_told(tmp_path: Path) -> None:

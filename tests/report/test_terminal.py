@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pytest_vtc.analysis import analyse
 from pytest_vtc.cells import Cell, SkippedCell
-from pytest_vtc.gates import Verdict, evaluate, parse_gate
+from pytest_vtc.gates import Verdict, parse_gate
+from pytest_vtc.judging import evaluate
 from pytest_vtc.report.columns import Column, broken, chunks, clipped, tabulated
 from pytest_vtc.report.terminal import render
 from pytest_vtc.results import Results
@@ -24,9 +25,7 @@ FILES = [Path("vtc-results/results.json"), Path("vtc-results/samples.jsonl")]
 
 def shown(results: Results, *gates: str, width: int = 80, colour: bool = False) -> list[str]:
     analysis = analyse(results)
-    verdicts: list[Verdict] = evaluate(
-        [parse_gate(gate) for gate in gates], analysis.cells, results.expected, not results.interrupted
-    )
+    verdicts: list[Verdict] = evaluate([parse_gate(gate) for gate in gates], results, analysis, results.expected)
     return render(results, analysis, verdicts, FILES, width, colour)
 
 
@@ -64,10 +63,10 @@ def test_the_whole_of_a_small_run() -> None:
         "Of Stock: accuracy as a share of stock's, over the same samples",
         "",
         "Gates",
-        "FAIL  divprune@0.25 max_drop=2.5: 22.50 pp below stock over 200 paired samples;",
-        "      at most 2.5 pp below allowed",
-        "PASS  divprune@0.5 max_drop=2.5: 1.50 pp below stock over 200 paired samples; at",
-        "      most 2.5 pp below allowed",
+        "FAIL  divprune@0.25 max_drop=2.5: drop 22.5 pp [17.3, 28.8] on 200 samples, at",
+        "      most 2.5 allowed",
+        "INCONCLUSIVE  divprune@0.5 max_drop=2.5: drop 1.5 pp [-0.4, 4.3] on 200 samples,",
+        "      at most 2.5 allowed: about 1,600 samples (1,400 more) would decide",
         "",
         "Written: vtc-results/results.json",
         "Written: vtc-results/samples.jsonl",
@@ -194,7 +193,7 @@ def test_a_dataset_without_answers_shows_what_the_model_said_on_the_first_sample
 def test_an_interrupted_run_says_so_first() -> None:
     lines = shown(run_of({STOCK: [1.0] * 2, HALF: [1.0]}, expected={HALF: 2}, interrupted=True), "*: max_drop=1")
     assert lines[0] == "Interrupted: the same command goes on where this run stopped."
-    assert "NOT DECIDED  divprune@0.5 max_drop=1: the run was interrupted" in lines
+    assert "NOT JUDGED  divprune@0.5 max_drop=1: the run was interrupted" in lines
 
 
 def test_colour_adds_nothing_but_colour() -> None:
