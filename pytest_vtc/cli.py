@@ -1,4 +1,4 @@
-"""The command line beside pytest: `python -m pytest_vtc list | fetch | run | picture | merge | export`."""
+"""The command line beside pytest: `python -m pytest_vtc list | fetch | run | picture | merge | compare | export`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_vtc.datasets.base import nearest
 from pytest_vtc.datasets.registry import data_home, known_datasets
 from pytest_vtc.models.catalogue import TINY
 from pytest_vtc.models.random_catalogue import locate_random
-from pytest_vtc.options import DEFAULT_OUTPUT
+from pytest_vtc.options import DEFAULT_OUTPUT, OptionError
 
 PICTURED = "probes:15"
 """A crowded scene: eight digits, about one of which it asks."""
@@ -23,8 +23,8 @@ PICTURED = "probes:15"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    0 on success; 1 if `merge` finds that a gate fails; 2 with one line on standard error if something was wrong with
-    what was asked.
+    0 on success; 1 if `merge` finds that a gate fails, or `compare` that a cell has lost more than it may; 2 with one
+    line on standard error if something was wrong with what was asked.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -122,7 +122,38 @@ def _parser() -> argparse.ArgumentParser:
         help="how a gate counts that the interval does not decide (default: as in the shards)",
     )
     merge.add_argument("--partial", action="store_true", help="merge what is there although shards are missing")
+    merge.add_argument("--baseline", type=Path, metavar="PATH", help="compare with an earlier run, as --vtc-baseline")
+    merge.add_argument(
+        "--max-regression", type=_points, metavar="POINTS", help="percentage points that a cell may lose against it"
+    )
     merge.set_defaults(command=_merge)
+
+    compare = commands.add_parser(
+        "compare",
+        help="compare runs sample by sample",
+        description="Compares runs with the first of them, by sample id, on the cells that both have: differences with "
+        "intervals, answers gained and lost, and the samples whose answers changed.",
+    )
+    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder with results, or its results.json")
+    compare.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="also write: a folder for comparison.json and flips.jsonl, or a *.json",
+    )
+    compare.add_argument(
+        "--max-regression", type=_points, metavar="POINTS",
+        help="judge every cell, and exit with 1 if one has lost more percentage points than this",
+    )  # fmt: skip
+    compare.add_argument("--across-models", action="store_true", help="of runs of one model each, whichever that is")
+    compare.add_argument(
+        "--allow-differences", action="store_true", help="compare although settings differ that change every answer"
+    )
+    compare.add_argument(
+        "--limit", type=_count, default=5, metavar="N", help="changed answers shown of each cell (default: %(default)s)"
+    )
+    compare.add_argument("--width", type=_count, metavar="N", help="columns to fit (default: those of the terminal)")
+    compare.set_defaults(command=_compare)
 
     export = commands.add_parser("export", help="the tables of a run as CSV, LaTeX or Markdown")
     export.add_argument("results", type=Path, metavar="RESULTS", help="a results.json, or the folder that holds it")
@@ -175,6 +206,8 @@ def _merge(options: argparse.Namespace) -> int:
     from pytest_vtc.merge import merge
 
     width = max(80, shutil.get_terminal_size().columns)
+    if options.max_regression is not None and options.baseline is None:
+        raise OptionError("--max-regression needs --baseline: the run that nothing may be worse than")
     done = merge(
         options.folders,
         options.output,
@@ -183,6 +216,8 @@ def _merge(options: argparse.Namespace) -> int:
         width,
         sys.stdout.isatty(),
         options.gate_inconclusive,
+        options.baseline,
+        options.max_regression,
     )
     print("\n".join(done.lines))
     return int(done.incomplete or not done.written or done.gate_failed)
@@ -197,6 +232,32 @@ def _export(options: argparse.Namespace) -> None:
     else:
         save(text, options.output)
         print(f"Written: {options.output}")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from pytest_vtc.compare import compare
+    from pytest_vtc.report.compared_runs import render, write
+
+    done = compare(options.runs, options.max_regression, options.allow_differences, options.across_models)
+    width = max(80, options.width or shutil.get_terminal_size().columns)
+    print("\n".join(render(done, options.limit, width, sys.stdout.isatty())))
+    if options.output is not None:
+        print("\n".join(["", *(f"Written: {path}" for path in write(done, options.output))]))
+    return int(done.regressed)
+
+
+def _points(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is no number of percentage points from 0 to 100")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vtc.analysis import analyse
+from pytest_vtc.baseline import Baseline, compare_with_baseline
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.gates import InconclusiveAs, Verdict, parse_gate, reported
 from pytest_vtc.judging import evaluate
-from pytest_vtc.report import json_report, step_summary, terminal
+from pytest_vtc.report import comparison_json, comparison_tables, json_report, step_summary, terminal
+from pytest_vtc.report.columns import painter
 from pytest_vtc.results import Results
 
 
@@ -37,10 +39,12 @@ def conclude(
     interrupted: bool,
     width: int,
     colour: bool,
+    baseline: Baseline | None = None,
 ) -> Conclusion:
     """Judge the gates, write results.json and samples.jsonl, and render the tables.
 
-    facts: what `Bench.facts` gives. measurements: in run order. width, colour: of the terminal.
+    facts: what `Bench.facts` gives. measurements: in run order. width, colour: of the terminal. baseline: an earlier
+    run, to compare this one with.
     """
     measured = {(m.cell, m.sample) for m in measurements} if errors else set[tuple[Cell, str]]()
     cells = tuple(Cell(**cell) for cell in facts["cells"])
@@ -63,14 +67,24 @@ def conclude(
     # A cell of which nothing was selected has a verdict, if a gate is on it, and no row.
     results = replace(every, cells=tuple(cell for cell in cells if every.expected[cell.id]))
     analysis = replace(analysis, cells=[summary for summary in analysis.cells if summary.n_expected])
+    compared = None if baseline is None else compare_with_baseline(baseline, results, facts["samples"], shard)
+    if compared is not None:
+        verdicts += compared.verdicts
     problem = ""
     files: tuple[Path, ...] = ()
+    entry = None if compared is None else comparison_json.baseline_entry(compared)
     try:
-        files = json_report.write(results, analysis, verdicts, Path(facts["output"]))
+        files = json_report.write(results, analysis, verdicts, Path(facts["output"]), entry)
+        if compared is not None:
+            files += comparison_json.write_flips(Path(facts["output"]), compared.flips)
     except json_report.ReportError as error:
         problem = f"ERROR: {error}"
-    warnings = step_summary.append(json_report.to_document(results, analysis, verdicts))
-    lines = terminal.render(results, analysis, verdicts, files, width, colour)
+    warnings = step_summary.append(json_report.to_document(results, analysis, verdicts, entry))
+    # A cell that is no worse than it was is told by the table of the comparison, and by its report.
+    shown = [v for v in verdicts if compared is None or v not in compared.verdicts or v.outcome != "pass"]
+    lines = terminal.render(results, analysis, shown, files, width, colour)
+    if compared is not None:
+        lines += ["", *comparison_tables.baseline_lines(compared, width, painter(colour))]
     selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
     if shard is not None:
         lines.append(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pytest_vtc.schedule import Schedule
     from pytest_vtc.store import Store
     from pytest_vtc.sweep import Sweep
 
@@ -95,13 +96,30 @@ class Controller:
         mine = orders[orders >= 0]
         if not len(mine):
             return None
+        schedule = Schedule(sweep, mine.tolist())
+        baseline = self._open_baseline(sweep, schedule)
         self._store = self._guarded(lambda: Store(sweep.settings.output / STORE_NAME))
         self._guarded(lambda: bury_dead(sweep.settings.output))
         suspects = self._guarded(lambda: describe_suspects(sweep.settings.output))
         self._recorder.expect(len(mine))
-        schedule = Schedule(sweep, mine.tolist())
-        self._say([*sweep.describe(schedule), *describe_partners(schedule), *suspects])
+        self._say([*sweep.describe(schedule), *describe_partners(schedule), *suspects, *baseline])
         return sweep, orders
+
+    def _open_baseline(self, sweep: Sweep, schedule: Schedule) -> list[str]:
+        """Read what the run is to be compared with, and what the header says of it. Refuses the run if it cannot be."""
+        if sweep.settings.baseline is None:
+            return []
+        from pytest_vtc.baseline import baseline_of
+        from pytest_vtc.case_keys import CaseKeys
+        from pytest_vtc.plugin import STATE
+        from pytest_vtc.run_manifest import describe_sweep
+
+        try:
+            baseline = baseline_of(sweep, schedule.expected(), describe_sweep(sweep, CaseKeys(sweep)))
+        except ValueError as error:
+            raise pytest.UsageError(f"vtc: {error}") from error
+        self._config.stash[STATE].baseline = baseline
+        return [] if baseline is None else baseline.describe()
 
     @property
     def _output(self) -> Any:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
+from pytest_vtc.baseline import open_baseline
+from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.conclusion import Conclusion, conclude
 from pytest_vtc.gates import GateError, InconclusiveAs, is_gated, parse_gate, read_gates, unmatched
 from pytest_vtc.options import Shard, parse_shard
-from pytest_vtc.report.json_report import RUN_DEPENDENT, SCHEMA_VERSION, comparable, measurement_of
+from pytest_vtc.report.json_report import RUN_DEPENDENT, comparable
 from pytest_vtc.results import Manifest
+from pytest_vtc.run_files import RunFiles, read_run
 from pytest_vtc.store import STORE_NAME, Store
 
 
@@ -38,34 +40,15 @@ class _Part:
 
     folder: Path
     shard: Shard
-    document: dict[str, Any]
+    run: RunFiles
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return self.run.document
 
     @property
     def manifest(self) -> Manifest:
-        return self.document["manifest"]
-
-    @property
-    def cells(self) -> dict[str, Cell]:
-        return {c["id"]: Cell(c["model"], c["dataset"], c["compressor"], c["ratio"]) for c in self.document["cells"]}
-
-    def measurements(self) -> Iterator[Measurement]:
-        cells, path = self.cells, self.folder / "samples.jsonl"
-        try:
-            with path.open(encoding="utf-8") as lines:
-                for number, line in enumerate(lines, 1):
-                    try:
-                        data = json.loads(line)
-                        yield measurement_of(data, cells[data["cell"]])
-                    except (ValueError, KeyError, TypeError) as error:
-                        raise MergeError(
-                            f"{path}:{number} cannot be read ({type(error).__name__}: {error}); run the shard again"
-                        ) from error
-        except OSError as error:
-            raise MergeError(f"cannot read {path} ({error.strerror}); run the shard again") from error
-
-    def errors(self) -> list[CaseError]:
-        cells = self.cells
-        return [CaseError(cells[e["cell"]], e["sample"], e["message"]) for e in self.document["errors"]]
+        return self.run.manifest
 
 
 def merge(
@@ -76,26 +59,35 @@ def merge(
     width: int,
     colour: bool,
     inconclusive: InconclusiveAs | None = None,
+    baseline: Path | None = None,
+    max_regression: float | None = None,
 ) -> Merged:
     """Write to `output` what the run without shards would have written, and judge its gates and `gates`.
 
     partial: go on without the missing shards, as an interrupted run does. width, colour: of the terminal.
     inconclusive: how a gate counts that is not decided; as in the shards if None.
-    Raises MergeError, StoreError or GateError.
+    baseline, max_regression: a run that this one is to be compared with, and what a cell may lose.
+    Raises MergeError, RunFilesError, BaselineError, StoreError or GateError.
     """
     if output.resolve() in {folder.resolve() for folder in folders}:
         raise MergeError(f"{output} is one of the shards; choose another folder with --output")
     parts = sorted(map(_read, folders), key=lambda part: part.shard.index)
     missing = _check(parts, partial)
-    measurements = sorted((m for part in parts for m in part.measurements()), key=lambda m: m.order)
+    measurements = sorted((m for part in parts for m in part.run.measurements()), key=lambda m: m.order)
     for one, other in itertools.pairwise(measurements):
         if one.order == other.order:
             raise MergeError(f"{one.cell.id}/{one.sample} was measured in two of these folders: they overlap")
     facts = _facts(parts, output, gates, inconclusive)
+    against = None
+    if baseline is not None:
+        expected: dict[Cell, dict[str, tuple[str, ...]]] = {}
+        for m in measurements:
+            expected.setdefault(m.cell, {})[m.sample] = m.expected
+        against = open_baseline(baseline, max_regression, facts["manifest"], expected, output)
     _merge_stores(parts, output)
     interrupted = bool(missing) or any(part.document["interrupted"] for part in parts)
-    errors = [error for part in parts for error in part.errors()]
-    done = conclude(facts, measurements, errors, interrupted, width, colour)
+    errors = [error for part in parts for error in part.run.errors()]
+    done = conclude(facts, measurements, errors, interrupted, width, colour, baseline=against)
     notes = [f"Shard {shard} is missing: this is not the whole run." for shard in missing]
     if errors:
         n = len(errors)
@@ -108,27 +100,17 @@ def merge(
 
 
 def _read(folder: Path) -> _Part:
-    path = folder / "results.json"
-    try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MergeError(f"{folder} holds no results.json: that shard has not finished") from None
-    except (OSError, ValueError) as error:
-        raise MergeError(f"cannot read {path} ({type(error).__name__}: {error}); run the shard again") from error
-    try:
-        version, manifest = document["schema_version"], document["manifest"]
-        writer, shard = manifest["pytest_vtc"], manifest["run"].get("shard")
-    except (KeyError, TypeError, AttributeError):
-        raise MergeError(f"{path} is no results file of pytest-vtc") from None
-    this = importlib.metadata.version("pytest-vtc")
-    if (version, writer) != (SCHEMA_VERSION, this):
+    run = read_run(folder)
+    writer, this = run.manifest["pytest_vtc"], importlib.metadata.version("pytest-vtc")
+    if writer != this:
         raise MergeError(
-            f"{path} was written by pytest-vtc {writer} (schema {version}); this is {this} (schema {SCHEMA_VERSION}), "
-            "and what they measure may differ: merge with the version that ran the shards"
+            f"{run.path} was written by pytest-vtc {writer}; this is {this}, and what they measure may differ: merge "
+            "with the version that ran the shards"
         )
+    shard = run.manifest["run"]["shard"]
     if shard is None:
-        raise MergeError(f"{path} is no shard; shards are made by pytest --vtc-shard 1/8 and so on")
-    return _Part(folder, parse_shard(shard), document)
+        raise MergeError(f"{run.path} is no shard; shards are made by pytest --vtc-shard 1/8 and so on")
+    return _Part(folder, parse_shard(shard), run)
 
 
 def _check(parts: Sequence[_Part], partial: bool) -> list[Shard]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ class Settings:
     attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] = "sdpa"
     trust_remote_code: bool = False
     random_seeds: int = DEFAULT_RANDOM_SEEDS
+    baseline: Path | None = None
+    max_regression: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,11 @@ OPTIONS = (
             ini_type="linelist", file_keys=("gates", "gate")),
     _Option("gate-inconclusive", "how a gate counts that the interval does not decide; default skip",
             choices=("skip", "fail", "pass"), file_keys=("gate_inconclusive",)),
+    _Option("baseline", "compare with an earlier run, sample by sample, and fail where a cell became significantly "
+            "worse: a results.json with its samples.jsonl beside it, or the folder of both", "PATH",
+            file_keys=("baseline",)),
+    _Option("max-regression", "with --vtc-baseline: how many percentage points a cell may lose; decided by the "
+            "interval of its loss", "POINTS", file_keys=("max_regression",)),
 )  # fmt: skip
 
 _BY_FILE_KEY = {key: option for option in OPTIONS for key in option.file_keys}
@@ -205,6 +213,9 @@ def read_settings(config: pytest.Config) -> Settings:
     fresh = config.getoption("vtc_fresh")
     if fresh is None:
         fresh = from_file.get("fresh", _ini(config, "vtc_fresh"))
+    baseline, max_regression = values["baseline"], _points("max-regression", values["max-regression"])
+    if max_regression is not None and baseline is None:
+        raise OptionError("--vtc-max-regression needs --vtc-baseline: the run that nothing may be worse than")
     return Settings(
         models=_strings(values["model"]),
         random_weights=_strings(values["random-weights"]),
@@ -227,6 +238,8 @@ def read_settings(config: pytest.Config) -> Settings:
         attention=_choice("attention", values["attention"]) or "sdpa",
         trust_remote_code=bool(config.getoption("vtc_trust_remote_code")),
         random_seeds=_optional_integer("random-seeds", values["random-seeds"]) or DEFAULT_RANDOM_SEEDS,
+        baseline=None if baseline is None else Path(str(baseline)).expanduser(),
+        max_regression=max_regression,
     )
 
 
@@ -372,6 +385,19 @@ def _integer(name: str, value: Any, least: int, also: str = "") -> int:
 
 def _optional_integer(name: str, value: Any) -> int | None:
     return None if value is None else _integer(name, value, 1)
+
+
+def _points(name: str, value: Any) -> float | None:
+    """Percentage points, 0 to 100."""
+    if value is None:
+        return None
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 100:
+        raise OptionError(f"--vtc-{name}: {value!r} is no number of percentage points from 0 to 100; write 1.0, say")
+    return number
 
 
 def _choice(name: str, value: Any) -> Any:

@@ -20,6 +20,7 @@ from pytest_vtc.recorder import Recorder, is_case, is_skipped_cell
 from pytest_vtc.retention import Retention
 
 if TYPE_CHECKING:
+    from pytest_vtc.baseline import Baseline
     from pytest_vtc.bench import Bench
     from pytest_vtc.cells import Cell, Measurement
     from pytest_vtc.collection import CaseItem
@@ -37,6 +38,7 @@ class State:
         self.sweep: Sweep | None = None
         self.bench: Bench | None = None
         self.error: Exception | None = None
+        self.baseline: Baseline | None = None
 
 
 STATE = pytest.StashKey[State]()
@@ -165,6 +167,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     try:
         bench = _bench(session)
         suspects = describe_suspects(bench.sweep.settings.output)
+        lines = [*suspects, *_open_baseline(session.config, bench)]
     except (ValueError, StoreError) as error:
         if not _is_worker(session.config):
             raise pytest.UsageError(f"vtc: {error}") from error
@@ -172,8 +175,20 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         return
     reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and session.config.get_verbosity() >= 0:
-        for line in suspects:
+        for line in lines:
             reporter.write_line(line)
+
+
+def _open_baseline(config: pytest.Config, bench: Bench) -> list[str]:
+    """Read what the run is to be compared with, and what the header says of it. With workers the controller does."""
+    if bench.sweep.settings.baseline is None or _is_worker(config):
+        return []
+    from pytest_vtc.baseline import baseline_of
+    from pytest_vtc.run_manifest import describe_sweep
+
+    manifest = describe_sweep(bench.sweep, bench.keys)
+    baseline = config.stash[STATE].baseline = baseline_of(bench.sweep, bench.schedule.expected(), manifest)
+    return [] if baseline is None else baseline.describe()
 
 
 def _bench(session: pytest.Session) -> Bench:

@@ -154,6 +154,7 @@ class Recorder:
 
     def _conclude(self, session: pytest.Session, interrupted: bool) -> None:
         from pytest_vtc.conclusion import conclude
+        from pytest_vtc.plugin import STATE
 
         if self._progress is not None and self._progress.done < self._total:
             self._progress.close()
@@ -165,7 +166,8 @@ class Recorder:
         if self.config.pluginmanager.has_plugin("terminalreporter"):
             writer = self.config.get_terminal_writer()
             width, colour = max(80, writer.fullwidth), writer.hasmarkup
-        conclusion = conclude(facts, rows, list(self.errors.values()), interrupted, width, colour)
+        baseline = session.config.stash[STATE].baseline
+        conclusion = conclude(facts, rows, list(self.errors.values()), interrupted, width, colour, baseline=baseline)
         self.lines = conclusion.lines
         if not conclusion.written:
             session.testsfailed += 1  # exit code 1; the lines say what could not be written

@@ -17,13 +17,20 @@ from pytest_vtc.results import CompressorInfo, DatasetInfo, Git, Hardware, Manif
 
 if TYPE_CHECKING:
     from pytest_vtc.bench import Bench
+    from pytest_vtc.case_keys import CaseKeys
+    from pytest_vtc.sweep import Sweep
 
 _PACKAGES = ("pytest", "torch", "transformers", "accelerate", "bitsandbytes", "datasets", "pillow", "numpy")
 
 
 def describe_run(bench: Bench) -> Manifest:
     """How the sweep was set up, and what is known of its models once they were used."""
-    sweep, settings = bench.sweep, bench.sweep.settings
+    return {**describe_sweep(bench.sweep, bench.keys), "run": _run(bench)}
+
+
+def describe_sweep(sweep: Sweep, keys: CaseKeys) -> Manifest:
+    """How the sweep is set up, before anything of it has run: `run` is empty."""
+    settings = sweep.settings
     random = {block.model.label for block in sweep.blocks if block.model.random}
     models: dict[str, ModelInfo] = {
         label: {
@@ -39,10 +46,10 @@ def describe_run(bench: Bench) -> Manifest:
             "unsupported": {
                 str(item.cell.compressor): item.reason for item in sweep.skipped if item.cell.model == label
             },
-            "substitutes": _substitutes(bench, label),
+            "substitutes": _substitutes(sweep, keys, label),
             "random_weights": label in random,
         }
-        for label, identity in bench.keys.identities.items()
+        for label, identity in keys.identities.items()
     }
     datasets: dict[str, DatasetInfo] = {
         block.data.name: {
@@ -59,7 +66,7 @@ def describe_run(bench: Bench) -> Manifest:
         spec: {
             "name": c.name,
             "parameters": c.parameters,
-            "source_hash": bench.keys.source_hashes[spec],
+            "source_hash": keys.source_hashes[spec],
             "reference": c.reference,
             "exact": c.exact,
             "seed_group": groups.get(spec),
@@ -68,7 +75,7 @@ def describe_run(bench: Bench) -> Manifest:
     }
     # Said elsewhere in the file, or where results go and not what they are.
     left_out = {"models", "random_weights", "data", "compressors", "output", "fresh", "seed", "shard"}
-    left_out |= {"gates", "gate_inconclusive"}
+    left_out |= {"gates", "gate_inconclusive", "baseline", "max_regression"}
     return {
         "pytest_vtc": importlib.metadata.version("pytest-vtc"),
         "seed": settings.seed,
@@ -83,15 +90,15 @@ def describe_run(bench: Bench) -> Manifest:
         "versions": {"python": platform.python_version(), **_versions()},
         "hardware": _hardware(),
         "git": _git(),
-        "run": _run(bench),
+        "run": {"started": "", "seconds": 0.0, "command": [], "loaded": {}, "shard": None, "merged": []},
     }
 
 
-def _substitutes(bench: Bench, model: str) -> dict[str, dict[str, str]]:
+def _substitutes(sweep: Sweep, keys: CaseKeys, model: str) -> dict[str, dict[str, str]]:
     """What each compressor that runs on a model does for want of what the model lacks; most do nothing."""
-    lacking = bench.keys.identities[model].lacking
-    run = {cell.compressor for cell in bench.sweep.cells if cell.model == model}
-    found = {spec: substitutes_for(c, lacking) for spec, c in bench.sweep.compressors.items() if spec in run}
+    lacking = keys.identities[model].lacking
+    run = {cell.compressor for cell in sweep.cells if cell.model == model}
+    found = {spec: substitutes_for(c, lacking) for spec, c in sweep.compressors.items() if spec in run}
     return {spec: substitutes for spec, substitutes in found.items() if substitutes}
 
 

@@ -30,22 +30,30 @@ class ReportError(RuntimeError):
     """A results file cannot be written; the message names it and says what to do."""
 
 
-def write(results: Results, analysis: Analysis, verdicts: Sequence[Verdict], folder: Path) -> tuple[Path, Path]:
+def write(
+    results: Results,
+    analysis: Analysis,
+    verdicts: Sequence[Verdict],
+    folder: Path,
+    baseline: Mapping[str, Any] | None = None,
+) -> tuple[Path, Path]:
     """Write `results.json` and `samples.jsonl` to `folder` and return their paths.
 
+    baseline: the entry on the run that this one was compared with.
     Each is written beside its place, synced, and moved there, so that a reader finds the old file or the new one.
     Raises ReportError.
     """
-    document = to_document(results, analysis, verdicts)
+    document = to_document(results, analysis, verdicts, baseline)
     samples = (sample_line(measurement) for measurement in in_run_order(results))
     summary_path, samples_path = folder / "results.json", folder / "samples.jsonl"
-    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-    _replace(samples_path, (f"{encode(line)}\n" for line in samples))
+    write_lines(samples_path, samples)
     _replace(summary_path, [json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2), "\n"])
     return summary_path, samples_path
 
 
-def to_document(results: Results, analysis: Analysis, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def to_document(
+    results: Results, analysis: Analysis, verdicts: Sequence[Verdict], baseline: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The content of results.json as plain data; NaN and infinity have become None."""
     order = {cell: rank for rank, cell in enumerate(results.cells)}
     errors = sorted(results.errors, key=lambda error: (order[error.cell], error.sample))
@@ -65,6 +73,7 @@ def to_document(results: Results, analysis: Analysis, verdicts: Sequence[Verdict
             "inconclusive": results.gate_inconclusive,
             "verdicts": [_verdict(verdict) for verdict in verdicts],
         },
+        "baseline": baseline,
         "errors": [{"cell": e.cell.id, "sample": e.sample, "message": e.message} for e in errors],
     }
     return cast("dict[str, Any]", _plain(document))
@@ -299,6 +308,17 @@ def _plain(value: Any) -> Any:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file for people to read, whole or not at all; NaN becomes null. Raises ReportError."""
+    _replace(path, [json.dumps(_plain(document), ensure_ascii=False, allow_nan=False, indent=2), "\n"])
+
+
+def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write a file of JSON lines, whole or not at all. Raises ReportError."""
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    _replace(path, (f"{encode(line)}\n" for line in lines))
 
 
 def _replace(path: Path, text: Iterable[str]) -> None:
