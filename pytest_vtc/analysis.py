@@ -7,6 +7,15 @@ from dataclasses import dataclass, replace
 from pytest_vtc.paired_tests import benjamini_hochberg, holm
 from pytest_vtc.results import CategorySummary, CellSummary, Results, summarize, summarize_categories
 from pytest_vtc.seed_groups import SeedGroup, summarize_seeds
+from pytest_vtc.sequential_results import (
+    allow_for_looks,
+    category_without_intervals,
+    pairs_of_one_look,
+    seeds_allow_for_looks,
+    seeds_without_share,
+    without_share,
+)
+from pytest_vtc.sequential_trials import AllJudged
 from pytest_vtc.standings import MeanShare, Pair, summarize_pairs, summarize_shares
 
 
@@ -25,22 +34,29 @@ class Analysis:
     n_tests: int
 
 
-def analyse(results: Results) -> Analysis:
-    """Summaries of cells, seed groups, categories and pairs, with corrected p-values."""
-    cells, groups = summarize(results), summarize_seeds(results)
+def analyse(results: Results, judged: AllJudged | None = None) -> Analysis:
+    """Summaries of cells, seed groups, categories and pairs, with corrected p-values.
+
+    judged: the cells that were judged while the run went on; nothing is said of them that would hold for one look only.
+    """
+    judged = judged or AllJudged()
+    cells = [allow_for_looks(summary, judged.cells.get(summary.cell)) for summary in summarize(results)]
+    groups = [seeds_allow_for_looks(group, judged) for group in summarize_seeds(results)]
     members = {cell for group in groups for cell in group.cells}
     single = [i for i, summary in enumerate(cells) if summary.versus is not None and summary.cell not in members]
-    judged = [cells[i].versus for i in single] + [group.versus for group in groups]
-    corrected = holm([None if versus is None else versus.p for versus in judged])
+    tested = [cells[i].versus for i in single] + [group.versus for group in groups]
+    corrected = holm([None if versus is None else versus.p for versus in tested])
     for i, p in zip(single, corrected[: len(single)], strict=True):
         cells[i] = replace(cells[i], p_holm=p)
     groups = [replace(group, p_holm=p) for group, p in zip(groups, corrected[len(single) :], strict=True)]
     return Analysis(
         cells=cells,
         seed_groups=groups,
-        categories=_corrected(summarize_categories(results)),
-        pairs=summarize_pairs(results, groups),
-        shares=summarize_shares(cells, groups),
+        categories=_corrected([category_without_intervals(c, judged) for c in summarize_categories(results)]),
+        pairs=pairs_of_one_look(summarize_pairs(results, groups), groups, judged),
+        shares=summarize_shares(
+            [without_share(summary) for summary in cells], [seeds_without_share(group, judged) for group in groups]
+        ),
         n_tests=sum(p is not None for p in corrected),
     )
 

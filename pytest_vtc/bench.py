@@ -31,7 +31,7 @@ from pytest_vtc.parity import ParityError, check_parity, usable_samples
 from pytest_vtc.prompt_lengths import check_prompts
 from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
-from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES, Schedule
+from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES, Schedule, cautious_window
 from pytest_vtc.scoring import rule
 from pytest_vtc.store import STORE_NAME, Store, StoreError
 from pytest_vtc.sweep import Block, Case, Sweep
@@ -238,9 +238,12 @@ class Bench:
 
     def _limits(self, block: Block) -> tuple[int, int]:
         """The largest number of cases and of images in a window of this block: what the model at work has shown."""
-        if self._engine is None or self._engine[0] != block.model.label:
-            return WINDOW_CASES, WINDOW_IMAGES
-        return self._engine[1].limits.window()
+        known = self._engine is not None and self._engine[0] == block.model.label
+        cases, images = self._engine[1].limits.window() if known and self._engine else (WINDOW_CASES, WINDOW_IMAGES)
+        if self.sweep.settings.sequential:
+            # An image is never split for it: that would have its features computed more than once.
+            cases = min(cases, max(cautious_window(self.schedule.n_done(block)), self.schedule.largest_image(block)))
+        return cases, images
 
     def _run_window(self, first: Case) -> None:
         if self._worker is not None:

@@ -15,6 +15,8 @@ from pytest_vtc.judging import evaluate
 from pytest_vtc.report import comparison_json, comparison_tables, json_report, step_summary, terminal
 from pytest_vtc.report.columns import painter
 from pytest_vtc.results import Results
+from pytest_vtc.sequential_results import SequentialRun, cut, describe, samples_to_judge, tell
+from pytest_vtc.sequential_trials import AllJudged
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,12 @@ def conclude(
     width: int,
     colour: bool,
     baseline: Baseline | None = None,
+    sequential: SequentialRun | None = None,
 ) -> Conclusion:
     """Judge the gates, write results.json and samples.jsonl, and render the tables.
 
     facts: what `Bench.facts` gives. measurements: in run order. width, colour: of the terminal. baseline: an earlier
-    run, to compare this one with.
+    run, to compare this one with. sequential: of a run that was judged while it went on.
     """
     measured = {(m.cell, m.sample) for m in measurements} if errors else set[tuple[Cell, str]]()
     cells = tuple(Cell(**cell) for cell in facts["cells"])
@@ -60,10 +63,15 @@ def conclude(
         skipped=tuple(map(SkippedCell.from_dict, facts["skipped"])),
         interrupted=interrupted,
     )
-    analysis = analyse(every)
+    selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
+    judged = AllJudged()
+    if sequential is not None:
+        every, judged = cut(every, sequential.trials), sequential.trials.judged
+    analysis = analyse(every, judged)
     gates = [parse_gate(text) for text in every.gates]
     shard = facts["shard"]
-    verdicts = evaluate(gates, every, analysis, facts["samples"], shard)
+    samples = samples_to_judge(facts["samples"], judged)
+    verdicts = [tell(verdict, judged) for verdict in evaluate(gates, every, analysis, samples, shard)]
     # A cell of which nothing was selected has a verdict, if a gate is on it, and no row.
     results = replace(every, cells=tuple(cell for cell in cells if every.expected[cell.id]))
     analysis = replace(analysis, cells=[summary for summary in analysis.cells if summary.n_expected])
@@ -85,7 +93,8 @@ def conclude(
     lines = terminal.render(results, analysis, shown, files, width, colour)
     if compared is not None:
         lines += ["", *comparison_tables.baseline_lines(compared, width, painter(colour))]
-    selected, whole = sum(every.expected.values()), sum(facts["samples"].values())
+    if sequential is not None and not interrupted:
+        lines.append(describe(sequential))
     if shard is not None:
         lines.append(
             f"These files hold shard {shard}, {selected:,} of {whole:,} cases; "
@@ -94,6 +103,5 @@ def conclude(
     elif selected < whole:
         # Whoever reads the files later should not take them for the whole sweep.
         lines.append(f"These files hold the {selected:,} cases that were selected, of {whole:,} in the sweep.")
-    return Conclusion(
-        [*lines, *warnings, *([problem] if problem else [])], verdicts, not problem, every.gate_inconclusive
-    )
+    lines += [*warnings, *([problem] if problem else [])]
+    return Conclusion(lines, verdicts, not problem, every.gate_inconclusive)

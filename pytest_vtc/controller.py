@@ -15,6 +15,7 @@ import pytest
 
 from pytest_vtc.cells import Generation
 from pytest_vtc.recorder import Recorder
+from pytest_vtc.sequential_run import Sequential
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +32,8 @@ RETRIED = "retried"
 class Controller:
     """Registered only in a session that hands its tests to workers. Does nothing in one without cases."""
 
-    def __init__(self, config: pytest.Config, recorder: Recorder) -> None:
-        self._config, self._recorder = config, recorder
+    def __init__(self, config: pytest.Config, recorder: Recorder, sequential: Sequential) -> None:
+        self._config, self._recorder, self._sequential = config, recorder, sequential
         self._plan: tuple[Sweep, NDArray[np.int64]] | None = None
         self._store: Store | None = None
         self._seen_collection = False
@@ -76,7 +77,9 @@ class Controller:
             return None  # asked for by name: its promises are not ours to change
         from pytest_vtc.distribution import ImageScheduling
 
-        return ImageScheduling(config, log, lambda: self._plan)
+        scheduler = ImageScheduling(config, log, lambda: self._plan)
+        self._sequential.drop_pending = scheduler.drop
+        return scheduler
 
     def _prepare(self, ids: Sequence[str]) -> tuple[Sweep, NDArray[np.int64]] | None:
         from pytest_vtc.distribution import holds_cases, orders_of
@@ -102,6 +105,7 @@ class Controller:
         self._guarded(lambda: bury_dead(sweep.settings.output))
         suspects = self._guarded(lambda: describe_suspects(sweep.settings.output))
         self._recorder.expect(len(mine))
+        self._sequential.begin(sweep, mine.tolist())
         self._say([*sweep.describe(schedule), *describe_partners(schedule), *suspects, *baseline])
         return sweep, orders
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xdist.scheduler import LoadScheduling
 from xdist.workermanage import WorkerController
 
-from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES, image_numbers
+from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES, cautious_window, image_numbers
 from pytest_vtc.sweep import Sweep
 
 _LOOKS_LIKE_A_CASE = re.compile(r"\[.*(/stock|@[\d.e+-]+)/.*\]$", re.DOTALL)
@@ -78,6 +78,8 @@ class ImageScheduling(LoadScheduling):
         self._units: NDArray[np.int64] | None = None
         self._foreign: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._last_sent: dict[WorkerController, int] = {}
+        self._orders: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._sequential = False
 
     def schedule(self) -> None:
         plan = self._plan() if self.collection is None else None
@@ -88,7 +90,7 @@ class ImageScheduling(LoadScheduling):
             return  # which has been reported
         sweep, orders = plan
         self.collection = next(iter(self.node2collection.values()))
-        self._foreign = orders < 0
+        self._orders, self._foreign, self._sequential = orders, orders < 0, sweep.settings.sequential
         self._units = units_of(sweep, orders)
         # By image in order of appearance, also where a plugin has shuffled the tests.
         _, first_seen, unit = np.unique(self._units, return_index=True, return_inverse=True)
@@ -121,11 +123,23 @@ class ImageScheduling(LoadScheduling):
         self.pending[:0] = left[1:]
         return self.collection[left[0]]
 
+    def drop(self, superfluous: NDArray[np.bool_]) -> list[str]:
+        """Leave out the pending tests of cases that are marked, [n_cases]; their node ids. Those sent already run."""
+        if self.collection is None or self._units is None:
+            return []
+        gone = [test for test in self.pending if self._orders[test] >= 0 and superfluous[self._orders[test]]]
+        dropped = {*gone}
+        self.pending[:] = [test for test in self.pending if test not in dropped]
+        return [self.collection[test] for test in gone]
+
     def _chunk(self) -> int:
         """How many of the pending tests to send next."""
         assert self._units is not None
         fair = -(-len(self.pending) // (2 * len(self.node2pending)))
         most = min(fair, WINDOW_CASES, self.maxschedchunk or WINDOW_CASES)
+        if self._sequential:
+            done = len(self._orders) - len(self.pending)
+            most = min(most, cautious_window(done) // len(self.node2pending))
         n = images = 0
         while n < len(self.pending) and images < WINDOW_IMAGES:
             size = self._size(n)

@@ -72,6 +72,7 @@ class Settings:
     random_seeds: int = DEFAULT_RANDOM_SEEDS
     baseline: Path | None = None
     max_regression: float | None = None
+    sequential: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,9 @@ OPTIONS = (
             "interval of its loss", "POINTS", file_keys=("max_regression",)),
 )  # fmt: skip
 
+_FLAGS = ("fresh", "sequential")
+"""Options that are on or off."""
+
 _BY_FILE_KEY = {key: option for option in OPTIONS for key in option.file_keys}
 
 
@@ -179,6 +183,12 @@ def add_options(parser: pytest.Parser) -> None:
         "--vtc-fresh", action="store_true", default=None, help="measure everything anew, whatever the store holds"
     )
     parser.addini("vtc_fresh", "default of --vtc-fresh", "bool", default=None)
+    group.addoption(
+        "--vtc-sequential", action="store_true", default=None,
+        help="run the images in random order (by --vtc-seed), judge the gates after each one by a test that allows for "
+        "that, and end a cell once all its gates are decided",
+    )  # fmt: skip
+    parser.addini("vtc_sequential", "default of --vtc-sequential", "bool", default=None)
     group.addoption(
         # On the command line alone: a file that comes along with somebody's project must not be able to allow it.
         "--vtc-trust-remote-code", action="store_true", default=False,
@@ -210,12 +220,10 @@ def read_settings(config: pytest.Config) -> Settings:
     }
     values = {name: next((value for value in places if value is not None), None) for name, places in given.items()}
     _choose_models(given, values)
-    fresh = config.getoption("vtc_fresh")
-    if fresh is None:
-        fresh = from_file.get("fresh", _ini(config, "vtc_fresh"))
     baseline, max_regression = values["baseline"], _points("max-regression", values["max-regression"])
     if max_regression is not None and baseline is None:
         raise OptionError("--vtc-max-regression needs --vtc-baseline: the run that nothing may be worse than")
+    flags = {name: _flag(config, from_file, name) for name in _FLAGS}
     return Settings(
         models=_strings(values["model"]),
         random_weights=_strings(values["random-weights"]),
@@ -231,7 +239,7 @@ def read_settings(config: pytest.Config) -> Settings:
         max_new_tokens=_optional_integer("max-new-tokens", values["max-new-tokens"]),
         answers=_choice("answers", values["answers"]) or "generate",
         output=Path(str(values["output"] or DEFAULT_OUTPUT)).expanduser(),
-        fresh=bool(fresh),
+        fresh=flags["fresh"],
         gates=_gates(config, given["gate"]),
         gate_inconclusive=_choice("gate-inconclusive", values["gate-inconclusive"]) or "skip",
         shard=None if values["shard"] is None else parse_shard(str(values["shard"])),
@@ -240,6 +248,7 @@ def read_settings(config: pytest.Config) -> Settings:
         random_seeds=_optional_integer("random-seeds", values["random-seeds"]) or DEFAULT_RANDOM_SEEDS,
         baseline=None if baseline is None else Path(str(baseline)).expanduser(),
         max_regression=max_regression,
+        sequential=flags["sequential"],
     )
 
 
@@ -256,6 +265,11 @@ def _choose_models(given: dict[str, tuple[Any, ...]], values: dict[str, Any]) ->
         if models or random_weights:
             values["random-weights" if models else "model"] = None
             return
+
+
+def _flag(config: pytest.Config, from_file: dict[str, Any], name: str) -> bool:
+    said = config.getoption(f"vtc_{name}")
+    return bool(from_file.get(name, _ini(config, f"vtc_{name}")) if said is None else said)
 
 
 def _gates(config: pytest.Config, given: tuple[Any, ...]) -> tuple[Gate, ...]:
@@ -287,16 +301,16 @@ def read_experiment(path: Path) -> dict[str, Any]:
         raise OptionError(f"{path}: expected an object with keys such as model, data, ratios")
     values: dict[str, Any] = {}
     for key, value in data.items():
-        if key == "fresh":
+        if key in _FLAGS:
             if not isinstance(value, bool):
-                raise OptionError(f"{path}: fresh is {value!r}; write true or false")
-            values["fresh"] = value
+                raise OptionError(f"{path}: {key} is {value!r}; write true or false")
+            values[key] = value
         elif key == "gen_config":
             values |= _generation(path, value)
         elif option := _BY_FILE_KEY.get(key):
             values[option.name] = value
         else:
-            known = sorted([*_BY_FILE_KEY, "fresh", "gen_config"])
+            known = sorted([*_BY_FILE_KEY, *_FLAGS, "gen_config"])
             raise OptionError(f"{path}: unknown key {key!r}; known: {', '.join(known)}")
     return values
 

@@ -18,6 +18,7 @@ from pytest_vtc import option_lists, options
 from pytest_vtc.controller import Controller
 from pytest_vtc.recorder import Recorder, is_case, is_skipped_cell
 from pytest_vtc.retention import Retention
+from pytest_vtc.sequential_run import Sequential
 
 if TYPE_CHECKING:
     from pytest_vtc.baseline import Baseline
@@ -62,8 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if not _is_worker(config):
         recorder = Recorder(config)
         config.pluginmanager.register(recorder, "vtc-recorder")
+        sequential = Sequential(config, recorder)
+        config.pluginmanager.register(sequential, "vtc-sequential")
         if config.getoption("dist", "no") != "no":
-            config.pluginmanager.register(Controller(config, recorder), "vtc-controller")
+            config.pluginmanager.register(Controller(config, recorder, sequential), "vtc-controller")
     if specs := options.conformance_specs(config):
         from pytest_vtc.conformance.session import ConformanceSession
 

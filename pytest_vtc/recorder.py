@@ -17,6 +17,7 @@ from pytest_vtc.cells import CaseError, Cell, Measurement
 if TYPE_CHECKING:
     from pytest_vtc.gates import InconclusiveAs, Verdict
     from pytest_vtc.report.progress import Progress
+    from pytest_vtc.sequential_run import Sequential
 
 
 def is_case(item: object) -> bool:
@@ -80,6 +81,14 @@ class Recorder:
         """In the controller of pytest-xdist, which collects nothing: so many cases are about to run."""
         self._total = n_cases
         self._started = time.monotonic()
+
+    def expect_fewer(self, n_cases: int) -> None:
+        """So many of the cases are left out."""
+        self._total -= n_cases
+        if self._progress is not None:
+            self._progress.total = self._total
+            if self._progress.done == self._total:
+                self._progress.close()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: Any) -> None:  # noqa: ARG002
@@ -166,8 +175,17 @@ class Recorder:
         if self.config.pluginmanager.has_plugin("terminalreporter"):
             writer = self.config.get_terminal_writer()
             width, colour = max(80, writer.fullwidth), writer.hasmarkup
-        baseline = session.config.stash[STATE].baseline
-        conclusion = conclude(facts, rows, list(self.errors.values()), interrupted, width, colour, baseline=baseline)
+        plugin: Sequential | None = self.config.pluginmanager.get_plugin("vtc-sequential")
+        conclusion = conclude(
+            facts,
+            rows,
+            list(self.errors.values()),
+            interrupted,
+            width,
+            colour,
+            baseline=session.config.stash[STATE].baseline,
+            sequential=None if plugin is None else plugin.run(),
+        )
         self.lines = conclusion.lines
         if not conclusion.written:
             session.testsfailed += 1  # exit code 1; the lines say what could not be written

@@ -200,6 +200,21 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Sequential:
+    """How far a cell was judged while the run went on.
+
+    n_samples, n_groups: samples and image groups that were judged, the first ones in the run's order. of_samples,
+    of_groups: all that the cell has. decided: all gates on it were decided, so that it ended there.
+    """
+
+    n_samples: int
+    of_samples: int
+    n_groups: int
+    of_groups: int
+    decided: bool
+
+
+@dataclass(frozen=True)
 class CellSummary:
     """One row of the table.
 
@@ -212,6 +227,7 @@ class CellSummary:
     the cells of a seed group, which is corrected as one.
     budget: None if nothing was measured. positions: the policies really used.
     n_cached: cases answered from the store. seconds: mean per case when it was computed.
+    sequential: of a cell that gates may end early; its intervals and p then hold however often one has looked.
     """
 
     cell: Cell
@@ -231,6 +247,7 @@ class CellSummary:
     n_cached: int
     seconds: float | None
     p_holm: float | None = None
+    sequential: Sequential | None = None
 
     @property
     def n_missing(self) -> int:

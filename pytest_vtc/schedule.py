@@ -22,6 +22,14 @@ WINDOW_IMAGES = 16
 _SLICE = 4096
 
 
+def cautious_window(n_done: int) -> int:
+    """The most cases of a window in a run that may end any time, after so many.
+
+    What is computed in vain, beyond the decision, is then at most an eighth of what was needed, or some full batches.
+    """
+    return max(64, n_done // 8)
+
+
 class Schedule:
     """What a session has to run, has run, and runs next.
 
@@ -35,6 +43,7 @@ class Schedule:
         """Items still to ask for each case."""
         self.selected: NDArray[np.bool_] = self.remaining > 0
         self._waiting: NDArray[np.bool_] = self.selected.copy()
+        self._left_out: NDArray[np.bool_] = np.zeros(sweep.n_cases, dtype=np.bool_)
         self._groups: dict[int, NDArray[np.int32]] = {}
 
     def window(self, first: int, max_cases: int, max_images: int) -> list[int]:
@@ -86,6 +95,22 @@ class Schedule:
         np.add.at(self.remaining, np.fromiter(orders, dtype=np.int64), 1)
         np.greater(self.remaining, 0, out=self._waiting)
         self.ready(ready)
+
+    def n_done(self, block: Block) -> int:
+        """Selected cases of a block that items have asked for."""
+        mine = slice(block.start, block.stop)
+        return int((self.selected[mine] & (self.remaining[mine] == 0) & ~self._left_out[mine]).sum())
+
+    def largest_image(self, block: Block) -> int:
+        """The most cases that an image of a block has."""
+        return int(np.bincount(self._groups_of(block)).max()) * len(block.cells)
+
+    def drop(self, orders: Iterable[int]) -> None:
+        """Items are left out: nobody is going to ask for these cases any more. They stay among the selected."""
+        gone = list(orders)
+        self._left_out[gone] = True
+        self.remaining[gone] = 0
+        self._waiting[gone] = False
 
     def needs_partner(self, stock: int) -> bool:
         """Whether a case is still to come whose stock partner is `stock`."""

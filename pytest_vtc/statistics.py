@@ -23,11 +23,15 @@ _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % interval; `low` and `high` are None where the data cannot give one."""
+    """An estimate with its 95 % interval; `low` and `high` are None where the data cannot give one.
+
+    anytime: the interval holds however often one has looked; the others hold for one look, at the end.
+    """
 
     estimate: float
     low: float | None
     high: float | None
+    anytime: bool = False
 
     def scaled(self, factor: float) -> Interval:
         """The same in another unit: `scaled(100)` turns score units into percentage points."""
@@ -35,6 +39,7 @@ class Interval:
             self.estimate * factor,
             None if self.low is None else self.low * factor,
             None if self.high is None else self.high * factor,
+            self.anytime,
         )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pytest_vtc import discovery
 from pytest_vtc.cells import MEANINGLESS, Cell, SkippedCell
 from pytest_vtc.datasets.base import Sample, SampleSet
-from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
+from pytest_vtc.datasets.registry import data_home, in_random_order, known_datasets, open_samples
 from pytest_vtc.gates import Gate, quoted, unmatched, without_category
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
 from pytest_vtc.models.random_catalogue import locate_random
@@ -197,7 +197,8 @@ def build_sweep(settings: Settings) -> Sweep:
         embedded = location.label == TINY or location.random is not None
         for spec in settings.data or (EMBEDDED_DATA if embedded else DEFAULT_DATA):
             if spec not in opened:
-                opened[spec] = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
+                drawn = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
+                opened[spec] = in_random_order(drawn, settings.seed) if settings.sequential else drawn
             data = opened[spec]
             _check_answers(settings, data)
             asked = [Cell(location.label, data.name, *variant) for variant in variants]
@@ -211,7 +212,34 @@ def build_sweep(settings: Settings) -> Sweep:
     _check_gates(settings.gates, blocks)
     _check_folder(settings)
     shard_orders = None if settings.shard is None else orders_of_shard(blocks, settings.shard)
-    return Sweep(settings, tuple(blocks), compressors, settings.gates, shard_orders, seed_groups)
+    sweep = Sweep(settings, tuple(blocks), compressors, settings.gates, shard_orders, seed_groups)
+    if settings.sequential:
+        _check_sequential(sweep)
+    return sweep
+
+
+def _check_sequential(sweep: Sweep) -> None:
+    """A run that is to end early needs something to decide."""
+    from pytest_vtc.sequential_trials import trials_of
+
+    if sweep.settings.shard is not None:
+        raise OptionError(
+            "--vtc-sequential cannot be had with --vtc-shard: a shard judges no gates; leave one of the two out"
+        )
+    if sweep.settings.baseline is not None:
+        raise OptionError(
+            "--vtc-sequential cannot be had with --vtc-baseline: comparing with an earlier run needs all samples; "
+            "leave one of the two out"
+        )
+    if not sweep.gates:
+        raise OptionError(
+            '--vtc-sequential needs a gate to decide: add one, such as --vtc-gate "*: max_drop=2.5", or leave it out'
+        )
+    if not any(any(True for _ in trials_of(sweep, block)) for block in sweep.blocks):
+        raise OptionError(
+            "--vtc-sequential: no cell here can end early, as each has a gate that needs all samples; early decisions "
+            "are for max_drop, min_accuracy and min_retained without category= and rule=point"
+        )
 
 
 def _check_gates(gates: Sequence[Gate], blocks: Sequence[Block]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +116,27 @@ def test_chunks_are_as_large_as_a_window_at_most() -> None:
     run(scheduler, workers)
     chunks = [chunk for worker in workers for chunk in worker.chunks]
     assert max(map(len, chunks)) == 30 * min(WINDOW_IMAGES, WINDOW_CASES // 30)
+
+
+def test_pending_tests_of_superfluous_cases_are_left_out_and_those_sent_are_run() -> None:
+    sweep = sweep_of([f"i{i:02}" for i in range(80)])
+    orders = [*range(sweep.n_cases), -1]
+    scheduler, workers = begin(sweep, orders, 2)
+    sent = {test for worker in workers for test in worker.queue}
+    superfluous = np.arange(sweep.n_cases) % 3 == 1
+    dropped = scheduler.drop(superfluous)
+    assert dropped == node_ids(sweep, [order for order in range(sweep.n_cases) if superfluous[order]])[len(sent) // 3 :]
+    ran = run(scheduler, workers)
+    assert sorted(ran) == [test for test, order in enumerate(orders) if test in sent or order % 3 != 1 or order < 0]
+    assert not scheduler.pending
+    assert all(worker.shutting_down for worker in workers)
+
+
+def test_chunks_of_a_run_that_may_end_any_time_are_small_at_first() -> None:
+    sweep = sweep_of([f"i{i:03}" for i in range(400)])
+    sweep = replace(sweep, settings=replace(sweep.settings, sequential=True))
+    _, workers = begin(sweep, list(range(sweep.n_cases)), 2)
+    assert all(len(chunk) <= 32 for worker in workers for chunk in worker.chunks)
 
 
 def run(scheduler: ImageScheduling, workers: list[FakeWorker]) -> list[int]:

@@ -111,6 +111,7 @@ def test_an_experiment_may_be_toml(tmp_path: Path) -> None:
         ("e.toml", "ratios = [", r"e\.toml: not valid TOML"),
         ("e.json", '{"modell": "x"}', r"unknown key 'modell'"),
         ("e.json", "[1]", "expected an object"),
+        ("e.json", '{"sequential": "yes"}', "sequential is 'yes'; write true or false"),
         ("e.json", '{"gen_config": {"do_sample": true}}', "decoding is greedy"),
     ],
 )

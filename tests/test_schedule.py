@@ -12,7 +12,7 @@ from pytest_vtc.cells import Cell
 from pytest_vtc.datasets.base import Sample, SampleSet
 from pytest_vtc.models.catalogue import ModelLocation
 from pytest_vtc.options import Settings
-from pytest_vtc.schedule import Schedule, image_numbers
+from pytest_vtc.schedule import Schedule, cautious_window, image_numbers
 from pytest_vtc.sweep import Block, Sweep
 
 SETTINGS = Settings(
@@ -111,6 +111,23 @@ def test_a_worker_plans_with_what_it_was_given() -> None:
     schedule.assign(range(6, 12), ready=[7])
     assert schedule.window(6, 100, 100) == [6, 8, 9, 10, 11]
     assert schedule.of_image(8).tolist() == list(range(6, 12))
+
+
+def test_cases_that_are_left_out_are_in_no_window_and_still_expected() -> None:
+    sweep = sweep_of("aabb")
+    schedule = Schedule(sweep, range(12))
+    schedule.asked(0)
+    schedule.drop([1, 4, 10])
+    assert schedule.window(0, 100, 100) == [0, 2, 3, 5, 6, 7, 8, 9, 11]
+    assert not schedule.remaining[[1, 4, 10]].any()
+    assert schedule.expected()["m/data0/c1@0.5"] == 4
+    assert schedule.n_done(sweep.blocks[0]) == 1
+
+
+def test_windows_of_a_run_that_may_end_any_time_grow_with_what_is_done() -> None:
+    assert [cautious_window(n) for n in (0, 511, 800, 8000)] == [64, 64, 100, 1000]
+    sweep = sweep_of("aaab")
+    assert Schedule(sweep, range(12)).largest_image(sweep.blocks[0]) == 9
 
 
 def test_a_partner_is_needed_until_the_last_case_of_its_sample_has_been_asked_for() -> None:

@@ -61,7 +61,8 @@ class SampleSet:
     """The samples a run uses, in run order, and how to score and generate for them.
 
     scoring: name of a rule in `pytest_vtc.scoring`, or "none" for samples without answers.
-    size: how many samples the whole dataset has, of which `samples` may be a draw.
+    size: how many samples the whole dataset has, of which `samples` may be a draw. own_order: where the run's order is
+    not the dataset's, the places in `samples` in the dataset's.
     """
 
     name: str
@@ -69,11 +70,12 @@ class SampleSet:
     scoring: str
     max_new_tokens: int
     size: int
+    own_order: Sequence[int] | None = None
 
     def fingerprint(self) -> str:
-        """Hash of the samples' ids, prompts and answers, in order. Images are left out: it opens no file."""
+        """Hash of the samples' ids, prompts and answers, in the dataset's order. No image is opened for it."""
         digest = hashlib.sha256()
-        for sample in self.samples:
+        for sample in self.samples if self.own_order is None else (self.samples[place] for place in self.own_order):
             digest.update("\x00".join((sample.id, sample.prompt, *sample.answers, *sample.options, "\n")).encode())
         return digest.hexdigest()[:16]
 

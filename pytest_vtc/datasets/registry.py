@@ -6,7 +6,8 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_vtc.datasets.base import Dataset, DatasetError, Sample, SampleSet, nearest
@@ -62,6 +63,26 @@ def open_samples(spec: str, home: Path, n: int | None, seed: int) -> SampleSet:
     return SampleSet(data.name, _draw(data.samples, n, seed), data.scoring, data.max_new_tokens, data.size)
 
 
+def in_random_order(data: SampleSet, seed: int) -> SampleSet:
+    """The same samples, their images in an order that depends on the seed and the images' names alone.
+
+    Samples of an image stay side by side, in the dataset's order. The order has nothing to do with that of a draw.
+    """
+    groups: dict[str, list[int]] = {}
+    for position, sample in enumerate(data.samples):
+        groups.setdefault(f"group {sample.group}" if sample.group else f"sample {sample.id}", []).append(position)
+    shuffled = [position for group in _by_hash(groups, f"order {seed}") for position in groups[group]]
+    own_order = [0] * len(shuffled)
+    for place, position in enumerate(shuffled):
+        own_order[position] = place
+    return replace(data, samples=[data.samples[position] for position in shuffled], own_order=own_order)
+
+
+def _by_hash(names: Iterable[str], seed: str) -> list[str]:
+    # By hash, not by shuffling: the order of two groups must not depend on which others there are.
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}\x00{name}".encode()).digest())
+
+
 def _whole(spec: str, home: Path) -> SampleSet:
     known = known_datasets()
     if (dataset := known.get(spec)) is not None:
@@ -100,8 +121,7 @@ def _draw(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
     for position, sample in enumerate(samples):
         groups.setdefault(sample.group, []).append(position)
     chosen: list[int] = []
-    # By hash, not by shuffling: the order of two groups must not depend on which others there are.
-    for group in sorted(groups, key=lambda group: hashlib.sha256(f"{seed}\x00{group}".encode()).digest()):
+    for group in _by_hash(groups, str(seed)):
         chosen += groups[group]
         if len(chosen) >= n:
             break

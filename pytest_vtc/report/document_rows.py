@@ -93,7 +93,7 @@ def interval(data: Mapping[str, float | None] | None) -> Interval | None:
     """Read back an interval; None where there is none."""
     if data is None or data["estimate"] is None:
         return None
-    return Interval(data["estimate"], data["low"], data["high"])
+    return Interval(data["estimate"], data["low"], data["high"], bool(data.get("anytime")))
 
 
 def n_tests(document: Document) -> int:

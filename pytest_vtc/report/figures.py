@@ -10,6 +10,9 @@ from pytest_vtc.statistics import Interval
 MARK = "*"
 """Stands behind a figure that differs significantly."""
 
+ANYTIME = "{ }: the same of cells that were judged after every image; they hold however often one has looked"
+"""What braces mean."""
+
 NOTHING = "--"
 """Stands where there is no figure."""
 
@@ -47,10 +50,11 @@ def spread(accuracies: Sequence[float]) -> str:
 
 
 def bracketed(interval: Interval | None, pad: int = 0) -> str:
-    """`[-3.0, -0.2]`, each end at least `pad` wide; nothing where there is no interval."""
+    """`[-3.0, -0.2]`, each end at least `pad` wide; in braces if it is anytime-valid; nothing where there is none."""
     if interval is None or interval.low is None or interval.high is None:
         return ""
-    return f"[{tenths(interval.low).rjust(pad)}, {tenths(interval.high).rjust(pad)}]"
+    left, right = "{}" if interval.anytime else "[]"
+    return f"{left}{tenths(interval.low).rjust(pad)}, {tenths(interval.high).rjust(pad)}{right}"
 
 
 def with_intervals(estimates: Sequence[str], intervals: Sequence[Interval | None]) -> list[str]:

@@ -170,6 +170,7 @@ def _cell(summary: CellSummary) -> dict[str, Any]:
         "accuracy": _interval(summary.accuracy),
         "versus_stock": None if summary.versus is None else comparison(summary.versus),
         "p_holm": summary.p_holm,
+        "sequential": None if summary.sequential is None else dataclasses.asdict(summary.sequential),
         "positions": list(summary.positions),
         RUN_DEPENDENT: {"n_cached": summary.n_cached, "seconds_per_case": summary.seconds},
     }
@@ -294,8 +295,8 @@ def _mean_share(share: MeanShare) -> dict[str, Any]:
     }
 
 
-def _interval(interval: Interval | None) -> dict[str, float | None] | None:
-    return None if interval is None else {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
+def _interval(interval: Interval | None) -> dict[str, Any] | None:
+    return None if interval is None else dataclasses.asdict(interval)
 
 
 def _plain(value: Any) -> Any:

@@ -24,6 +24,7 @@ def notes(results: Results, model: str, dataset: str, rows: Sequence[Row]) -> li
         *_beyond_window(results, model, dataset),
         *_few_images(figures, dataset),
         *_bootstrap(rows),
+        *_ended_early(rows),
         *_not_run(results, model, dataset),
     ]
 
@@ -36,6 +37,17 @@ def _substitutes(results: Results, model: str, rows: Sequence[Row]) -> list[str]
         for sentence in said.get(str(row.cells[0].compressor), {}).values():
             names.setdefault(sentence, []).append(str(row.compressor))
     return [f"{', '.join(dict.fromkeys(found))} on {model}: {sentence}" for sentence, found in names.items()]
+
+
+def _ended_early(rows: Sequence[Row]) -> Iterator[str]:
+    """A note on rows that have fewer samples than the others, as their gates were decided."""
+    ended = [(row, found) for row in rows if (found := row.figures.sequential) is not None and found.decided]
+    if said := [
+        f"{row.compressor}@{row.ratio:g} after {found.n_samples:,} of {found.of_samples:,} samples"
+        for row, found in ended
+        if row.ratio is not None and found.n_samples < found.of_samples
+    ]:
+        yield f"Ended as their gates were decided: {', '.join(said)}"
 
 
 def _beyond_window(results: Results, model: str, dataset: str) -> list[str]:
@@ -56,10 +68,14 @@ def _beyond_window(results: Results, model: str, dataset: str) -> list[str]:
 
 def _few_images(figures: Sequence[CellSummary], dataset: str) -> Iterator[str]:
     """A note where intervals have so few clusters that they promise too much."""
-    compared = [row.versus for row in figures if row.versus is not None and row.versus.difference_pp.low is not None]
+    compared = [row.versus for row in figures if row.versus is not None and _is_for_one_look(row.versus.difference_pp)]
     n_images = max((versus.n_images for versus in compared), default=FEW_IMAGES)
     if n_images < FEW_IMAGES:
         yield f"{dataset}: {n_images} images only; with fewer than about {FEW_IMAGES}, intervals and {MARK} are rough"
+
+
+def _is_for_one_look(interval: Interval) -> bool:
+    return interval.low is not None and not interval.anytime
 
 
 def _bootstrap(rows: Sequence[Row]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from pytest_vtc.report.document_rows import (
     places,
 )
 from pytest_vtc.report.figures import (
+    ANYTIME,
     MARK,
     NOTHING,
     bracketed,
@@ -127,6 +128,8 @@ def _cells(document: Document, rows: Sequence[DocumentRow], brief: bool) -> Shee
             notes += [POINTS, SHARE]
             if any((d := row.difference_pp) is not None and d.low is not None for row in compared):
                 notes.append(INTERVALS)
+            if any((d := row.difference_pp) is not None and d.anytime for row in compared):
+                notes.append(ANYTIME)
         if any(row.differs for row in rows):
             notes.append(mark_note(document))
         if told_apart:

@@ -12,7 +12,7 @@ from pytest_vtc.gates import Outcome, Verdict
 from pytest_vtc.report.accuracy_table import LEGEND, accuracy_table
 from pytest_vtc.report.category_table import category_tables
 from pytest_vtc.report.columns import Colour, Paint, clipped, painter
-from pytest_vtc.report.figures import MARK
+from pytest_vtc.report.figures import ANYTIME, MARK
 from pytest_vtc.report.first_answers import first_answers
 from pytest_vtc.report.notes import notes
 from pytest_vtc.report.rankings import Contender, ranking_lines
@@ -121,6 +121,9 @@ def _legend(shown: set[str], rows: Sequence[Row], analysis: Analysis) -> list[st
     compared = {heading for heading in shown if heading != "vs Stock" or any(row.figures.versus for row in rows)}
     texts = {heading: text for heading, text in LEGEND.items() if heading in compared}
     first = [texts.pop(heading) for heading in ("vs Stock", "[ ]") if heading in texts]
+    intervals = [interval for row in rows for interval in (row.figures.accuracy, row.figures.delta_pp)]
+    if any(interval is not None and interval.anytime for interval in intervals):
+        first.append(ANYTIME)
     if analysis.n_tests:
         n = analysis.n_tests
         over = f"Holm's correction over {n:,} comparison{'' if n == 1 else 's'}"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pytest_vtc.datasets import registry
-from pytest_vtc.datasets.base import DatasetError, Sample
-from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
+from pytest_vtc.datasets.base import DatasetError, Sample, SampleSet
+from pytest_vtc.datasets.registry import data_home, in_random_order, known_datasets, open_samples
 
 
 @pytest.fixture
@@ -170,6 +170,27 @@ def test_smaller_draw_is_part_of_a_larger_one(sizes: list[int], seed: int, data:
     draws = [registry._draw(samples, n, seed) for n in (small, large)]
     assert [len(draw) for draw in draws] == [small, large]
     assert {s.id for s in draws[0]} <= {s.id for s in draws[1]}
+
+
+@given(st.lists(st.sampled_from(["", "a", "b", "c", "d"]), min_size=1, max_size=20).map(sorted), st.integers(0, 9))
+def test_a_random_order_keeps_images_together_and_is_the_seeds(groups: list[str], seed: int) -> None:
+    samples = [Sample(f"s{i}", (), "?", group=group) for i, group in enumerate(groups)]
+    data = SampleSet("mine", samples, "exact", 8, len(samples))
+    shuffled = in_random_order(data, seed)
+    assert sorted(sample.id for sample in shuffled.samples) == sorted(sample.id for sample in samples)
+    for group in {*groups} - {""}:
+        places = [place for place, sample in enumerate(shuffled.samples) if sample.group == group]
+        assert places == list(range(places[0], places[0] + len(places)))
+        own = [sample.id for sample in samples if sample.group == group]
+        assert [shuffled.samples[place].id for place in places] == own
+    assert shuffled.fingerprint() == data.fingerprint()
+    assert in_random_order(data, seed).samples == shuffled.samples
+
+
+def test_random_orders_of_two_seeds_differ() -> None:
+    data = SampleSet("mine", [Sample(f"s{i}", (), "?") for i in range(30)], "exact", 8, 30)
+    orders = {tuple(sample.id for sample in in_random_order(data, seed).samples) for seed in range(5)}
+    assert len(orders) == 5
 
 
 def test_home_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
