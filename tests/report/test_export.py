@@ -116,21 +116,16 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.C
     assert "cannot write /dev/null/x.csv" in capsys.readouterr().err
 
 
-def test_another_version_of_the_format_is_refused_by_its_number(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="schema version 3, this pytest-vtc reads version 4"):
-        exported(saved({**RICH, "schema_version": 3}, tmp_path), "csv", None)
+def test_another_version_of_the_format_is_refused_by_its_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(saved({**RICH, "schema_version": 3}, tmp_path)), "--format=csv"]) == 2
+    assert "in schema version 3" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_what_is_no_results_file_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "results.json").write_text(text)
-    with pytest.raises(ExportError, match="is no results file of pytest-vtc"):
-        exported(tmp_path, "csv", None)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"cannot read .*results\.json \(No such file"):
-        exported(tmp_path, "csv", None)
+def test_a_folder_without_results_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(tmp_path), "--format=csv"]) == 2
+    assert f"{tmp_path} holds no results.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["latex", "markdown"])
