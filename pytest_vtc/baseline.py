@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, cast
 from pytest_vtc.cells import Cell, Measurement
 from pytest_vtc.datasets.registry import data_home, open_samples
 from pytest_vtc.gates import Verdict
+from pytest_vtc.manifest_fields import DatasetInfo, Manifest
 from pytest_vtc.regression import judge, not_judged
-from pytest_vtc.results import DatasetInfo, Manifest, Results
+from pytest_vtc.results import Results
 from pytest_vtc.run_comparison import CellComparison, Flip, Measured, compare_runs
 from pytest_vtc.run_differences import Difference, differences
 from pytest_vtc.run_files import RESULTS, read_run

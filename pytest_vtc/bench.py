@@ -22,6 +22,7 @@ from pytest_vtc.engine import Engine, Job
 from pytest_vtc.gates import is_gated
 from pytest_vtc.in_flight import Company, InFlight, InFlightError, bury_dead, marker_name, prune
 from pytest_vtc.loading_progress import loading_in_sight
+from pytest_vtc.manifest_fields import LoadedModel
 from pytest_vtc.models.attention import attention_in_use
 from pytest_vtc.models.backend import PromptError
 from pytest_vtc.models.catalogue import TINY, ModelError, ModelLocation
@@ -29,7 +30,6 @@ from pytest_vtc.models.loading import load_backend
 from pytest_vtc.models.precision import precision_in_use
 from pytest_vtc.parity import ParityError, check_parity, usable_samples
 from pytest_vtc.prompt_lengths import check_prompts
-from pytest_vtc.results import LoadedModel
 from pytest_vtc.run_manifest import describe_run
 from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES, Schedule, cautious_window
 from pytest_vtc.scoring import rule

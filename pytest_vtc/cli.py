@@ -14,7 +14,8 @@ from pytest_vtc.datasets.base import nearest
 from pytest_vtc.datasets.registry import data_home, known_datasets
 from pytest_vtc.models.catalogue import TINY
 from pytest_vtc.models.random_catalogue import locate_random
-from pytest_vtc.options import DEFAULT_OUTPUT, OptionError
+from pytest_vtc.option_values import OptionError
+from pytest_vtc.options import DEFAULT_OUTPUT
 
 PICTURED = "probes:15"
 """A crowded scene: eight digits, about one of which it asks."""

@@ -16,9 +16,9 @@ from pytest_vtc.baseline import open_baseline
 from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.conclusion import Conclusion, conclude
 from pytest_vtc.gates import GateError, InconclusiveAs, is_gated, parse_gate, read_gates, unmatched
-from pytest_vtc.options import Shard, parse_shard
+from pytest_vtc.manifest_fields import Manifest
+from pytest_vtc.option_values import Shard, parse_shard
 from pytest_vtc.report.json_report import RUN_DEPENDENT, comparable
-from pytest_vtc.results import Manifest
 from pytest_vtc.run_files import RunFiles, read_run
 from pytest_vtc.store import STORE_NAME, Store
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,31 +12,27 @@ import pytest
 
 from pytest_vtc.cells import AnswerMode, Positions
 from pytest_vtc.gates import Gate, InconclusiveAs, read_gates
+from pytest_vtc.option_values import (
+    OptionError,
+    Shard,
+    as_list,
+    integer,
+    n,
+    optional_integer,
+    parse_shard,
+    points,
+    ratios,
+    strings,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
-DEFAULT_RATIOS = (0.5, 0.25, 0.125)
 DEFAULT_SEED = 42
 DEFAULT_OUTPUT = "vtc-results"
 DEFAULT_RANDOM_SEEDS = 3
-
-
-class OptionError(ValueError):
-    """An option has a value that cannot be used; the message names the option and says what it takes."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part `index` of `of`, counted from 1."""
-
-    index: int
-    of: int
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.of}"
 
 
 @dataclass(frozen=True)
@@ -220,23 +214,23 @@ def read_settings(config: pytest.Config) -> Settings:
     }
     values = {name: next((value for value in places if value is not None), None) for name, places in given.items()}
     _choose_models(given, values)
-    baseline, max_regression = values["baseline"], _points("max-regression", values["max-regression"])
+    baseline, max_regression = values["baseline"], points("max-regression", values["max-regression"])
     if max_regression is not None and baseline is None:
         raise OptionError("--vtc-max-regression needs --vtc-baseline: the run that nothing may be worse than")
     flags = {name: _flag(config, from_file, name) for name in _FLAGS}
     return Settings(
-        models=_strings(values["model"]),
-        random_weights=_strings(values["random-weights"]),
-        data=_strings(values["data"]),
-        compressors=_strings(values["compressors"]),
-        ratios=_ratios(values["ratios"]),
-        n=_n(values["n"]),
-        seed=_integer("seed", values["seed"], 0) if values["seed"] is not None else DEFAULT_SEED,
-        batch_size=_optional_integer("batch-size", values["batch-size"]),
+        models=strings(values["model"]),
+        random_weights=strings(values["random-weights"]),
+        data=strings(values["data"]),
+        compressors=strings(values["compressors"]),
+        ratios=ratios(values["ratios"]),
+        n=n(values["n"]),
+        seed=integer("seed", values["seed"], 0) if values["seed"] is not None else DEFAULT_SEED,
+        batch_size=optional_integer("batch-size", values["batch-size"]),
         dtype=_choice("dtype", values["dtype"]) or "auto",
         quantization=_choice("quantization", values["quantization"]),
         positions=_choice("positions", values["positions"]),
-        max_new_tokens=_optional_integer("max-new-tokens", values["max-new-tokens"]),
+        max_new_tokens=optional_integer("max-new-tokens", values["max-new-tokens"]),
         answers=_choice("answers", values["answers"]) or "generate",
         output=Path(str(values["output"] or DEFAULT_OUTPUT)).expanduser(),
         fresh=flags["fresh"],
@@ -245,7 +239,7 @@ def read_settings(config: pytest.Config) -> Settings:
         shard=None if values["shard"] is None else parse_shard(str(values["shard"])),
         attention=_choice("attention", values["attention"]) or "sdpa",
         trust_remote_code=bool(config.getoption("vtc_trust_remote_code")),
-        random_seeds=_optional_integer("random-seeds", values["random-seeds"]) or DEFAULT_RANDOM_SEEDS,
+        random_seeds=optional_integer("random-seeds", values["random-seeds"]) or DEFAULT_RANDOM_SEEDS,
         baseline=None if baseline is None else Path(str(baseline)).expanduser(),
         max_regression=max_regression,
         sequential=flags["sequential"],
@@ -254,7 +248,7 @@ def read_settings(config: pytest.Config) -> Settings:
 
 def conformance_specs(config: pytest.Config) -> tuple[str, ...]:
     """What --vtc-conformance was given; empty without it."""
-    return _strings(config.getoption("vtc_conformance"))
+    return strings(config.getoption("vtc_conformance"))
 
 
 def _choose_models(given: dict[str, tuple[Any, ...]], values: dict[str, Any]) -> None:
@@ -276,7 +270,7 @@ def _gates(config: pytest.Config, given: tuple[Any, ...]) -> tuple[Gate, ...]:
     """Of the first place that has some. Files named in the ini file are relative to its folder's root."""
     folders = (Path(), Path(), config.rootpath)
     entries, folder = next((place for place in zip(given, folders, strict=True) if place[0] is not None), ([], Path()))
-    return read_gates(map(str, _as_list(entries)), folder)
+    return read_gates(map(str, as_list(entries)), folder)
 
 
 def _ini(config: pytest.Config, name: str) -> Any:
@@ -329,89 +323,6 @@ def _generation(path: Path, value: Any) -> dict[str, Any]:
                 "compressed alike; only max_new_tokens can be set"
             )
     return values
-
-
-# Values
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def split_list(text: str) -> list[str]:
-    """Split at commas outside parentheses and quotes: `a,b(x=1,y=2)` -> [`a`, `b(x=1,y=2)`]."""
-    parts, depth, start, quote = [], 0, 0, ""
-    for i, character in enumerate(text):
-        if quote or (depth and character in "'\""):
-            quote = "" if character == quote else quote or character
-            continue
-        depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-    return [part.strip() for part in [*parts, text[start:]] if part.strip()]
-
-
-def _strings(value: Any) -> tuple[str, ...]:
-    # Repeats are dropped: the same cell twice would be the same item twice.
-    return tuple(dict.fromkeys(part for item in _as_list(value) for part in split_list(str(item))))
-
-
-def _ratios(value: Any) -> tuple[float, ...]:
-    ratios: list[float] = []
-    for text in _strings(value):
-        try:
-            ratio = float(text)
-        except ValueError:
-            raise OptionError(f"--vtc-ratios: {text!r} is not a number; give ratios such as 0.5 0.25") from None
-        if not 0 < ratio <= 1:
-            raise OptionError(f"--vtc-ratios: {text} is outside (0, 1]; 0.25 keeps a quarter of the vision tokens")
-        ratios.append(ratio)
-    # Cells show six digits; ratios that differ beyond them would be two cells of one name.
-    return tuple({f"{ratio:g}": ratio for ratio in ratios}.values()) or DEFAULT_RATIOS
-
-
-def _n(value: Any) -> int | Literal["all"] | None:
-    if value is None or value == "all":
-        return value
-    return _integer("n", value, 1, " or 'all'")
-
-
-def parse_shard(text: str) -> Shard:
-    """Read `2/8`. Raises OptionError."""
-    parts = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
-    if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):
-        raise OptionError(f"--vtc-shard: {text!r} is no part of a whole; write 1/8 to 8/8 for eight parts")
-    return Shard(int(parts[1]), int(parts[2]))
-
-
-def _integer(name: str, value: Any, least: int, also: str = "") -> int:
-    try:
-        number = int(str(value))
-    except ValueError:
-        raise OptionError(f"--vtc-{name}: {value!r} is not a whole number{also}") from None
-    if number < least:
-        raise OptionError(f"--vtc-{name}: {number} is too small; at least {least}{also}")
-    return number
-
-
-def _optional_integer(name: str, value: Any) -> int | None:
-    return None if value is None else _integer(name, value, 1)
-
-
-def _points(name: str, value: Any) -> float | None:
-    """Percentage points, 0 to 100."""
-    if value is None:
-        return None
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 100:
-        raise OptionError(f"--vtc-{name}: {value!r} is no number of percentage points from 0 to 100; write 1.0, say")
-    return number
 
 
 def _choice(name: str, value: Any) -> Any:

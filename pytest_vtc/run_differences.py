@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pytest_vtc.manifest_fields import Manifest
 from pytest_vtc.report.columns import clipped
-from pytest_vtc.results import Manifest
 
 _OF_A_MODEL = ("revision", "dtype", "quantization", "attention", "positions", "random_weights")
 _OF_A_DATASET = ("scoring", "max_new_tokens", "size")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vtc.cells import CaseError, Cell, Measurement
+from pytest_vtc.manifest_fields import Manifest
 from pytest_vtc.report.json_report import SCHEMA_VERSION, measurement_of
-from pytest_vtc.results import Manifest
 
 RESULTS, SAMPLES = "results.json", "samples.jsonl"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pytest_vtc.image_compression import substitutes_for
-from pytest_vtc.results import CompressorInfo, DatasetInfo, Git, Hardware, Manifest, ModelInfo, Run
+from pytest_vtc.manifest_fields import CompressorInfo, DatasetInfo, Git, Hardware, Manifest, ModelInfo, Run
 
 if TYPE_CHECKING:
     from pytest_vtc.bench import Bench

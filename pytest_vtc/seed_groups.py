@@ -9,7 +9,8 @@ import numpy as np
 
 from pytest_vtc.cells import Cell
 from pytest_vtc.comparison import Comparison, compare_scores
-from pytest_vtc.results import Manifest, Results
+from pytest_vtc.manifest_fields import Manifest
+from pytest_vtc.results import Results
 from pytest_vtc.sample_tables import SampleTable, sample_tables
 from pytest_vtc.statistics import Interval, proportion_interval
 

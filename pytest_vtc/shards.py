@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_vtc.options import OptionError, Shard
+from pytest_vtc.option_values import OptionError, Shard
 from pytest_vtc.schedule import image_numbers
 
 if TYPE_CHECKING:

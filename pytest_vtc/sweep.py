@@ -18,7 +18,8 @@ from pytest_vtc.datasets.registry import data_home, in_random_order, known_datas
 from pytest_vtc.gates import Gate, quoted, unmatched, without_category
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
 from pytest_vtc.models.random_catalogue import locate_random
-from pytest_vtc.options import OptionError, Settings
+from pytest_vtc.option_values import OptionError
+from pytest_vtc.options import Settings
 from pytest_vtc.power import CHANGE_CORRELATION, CHANGED_SHARE, POWER, detectable_drop
 from pytest_vtc.schedule import Schedule, image_numbers
 from pytest_vtc.shards import orders_of_shard

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_vtc.cells import Cell, Generation, Measurement
-from pytest_vtc.results import Manifest, Results
+from pytest_vtc.manifest_fields import Manifest
+from pytest_vtc.results import Results
 
 STOCK = Cell("tiny", "probes")
 HALF = Cell("tiny", "probes", "divprune", 0.5)

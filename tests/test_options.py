@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_vtc.option_lists import fold_lists
-from pytest_vtc.options import OptionError, read_experiment, split_list
+from pytest_vtc.option_values import OptionError, split_list
+from pytest_vtc.options import read_experiment
 
 
 @pytest.fixture

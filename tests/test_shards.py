@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_vtc.options import OptionError, Shard, parse_shard
+from pytest_vtc.option_values import OptionError, Shard, parse_shard
 from pytest_vtc.shards import orders_of_shard
 from tests.test_schedule import sweep_of
 

@@ -40,7 +40,7 @@ _COLUMNS: dict[What, tuple[str, ...]] = {
         *("model", "dataset", "compressor", "ratio", "seeds"),
         *("n_expected", "n_measured", "n_missing", "n_errors", "n_empty", "n_unparsed", "n_truncated", "n_scored"),
         *("tokens_stock", "tokens_asked", "tokens_kept", "kept_min", "kept_max", "kv_bytes", "kv_bytes_share"),
-        *("accuracy", "accuracy_low", "accuracy_high", "lowest_seed", "highest_seed", "sd_seeds"),
+        *("accuracy", "accuracy_low", "accuracy_high", "anytime", "lowest_seed", "highest_seed", "sd_seeds"),
         *_COMPARISON,
         *("n_better_than", "n_worse_than", "n_not_told_apart"),
         "seconds_per_case",
@@ -111,7 +111,9 @@ _ROWS = {"cells": _cells, "categories": _categories, "pairs": _pairs, "shares": 
 
 
 def _accuracy(record: Mapping[str, Any]) -> dict[str, Any]:
-    return _spread("accuracy", record["accuracy"])
+    """anytime: whether this row's intervals hold although they were looked at all the time."""
+    accuracy = record["accuracy"]
+    return {**_spread("accuracy", accuracy), "anytime": None if accuracy is None else accuracy["anytime"]}
 
 
 def _compared(versus: Mapping[str, Any] | None, p_holm: float | None) -> dict[str, Any]:

@@ -204,6 +204,7 @@ def test_what_was_decided_before_an_interrupt_is_not_judged(
     [
         ([], "*--vtc-sequential needs a gate to decide*"),
         ([GATE, "--vtc-shard=1/2"], "*--vtc-sequential cannot be had with --vtc-shard*"),
+        ([GATE, "--vtc-baseline=before"], "*--vtc-sequential cannot be had with --vtc-baseline*"),
         (["--vtc-gate=broken@0.5: max_drop=5, rule=point"], "*no cell here can end early*"),
     ],
 )
