@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pytest_vtc.baseline import BaselineComparison
-from pytest_vtc.report.json_report import comparison, write_lines
+from pytest_vtc.report.json_report import comparison, interval_of, write_lines
 from pytest_vtc.run_comparison import CellComparison, Flip, Kind
 from pytest_vtc.run_differences import Difference
-from pytest_vtc.statistics import Interval
 
 SCHEMA = Path(__file__).with_name("comparison.schema.json")
 SCHEMA_VERSION = 1
@@ -43,8 +42,8 @@ def cell_entry(cell: CellComparison) -> dict[str, Any]:
         "n": cell.n,
         "n_only_reference": cell.only_before,
         "n_only_compared": cell.only_after,
-        "accuracy_reference": _interval(cell.accuracy_before),
-        "accuracy": _interval(cell.accuracy_after),
+        "accuracy_reference": interval_of(cell.accuracy_before),
+        "accuracy": interval_of(cell.accuracy_after),
         "versus": None if cell.versus is None else comparison(cell.versus),
         "p_holm": cell.p_holm,
         "flips": {kind: kinds[kind] for kind in get_args(Kind)},
@@ -85,7 +84,3 @@ def flip_entry(flip: Flip) -> dict[str, Any]:
         "reference_score": before.score,
         "score": after.score,
     }
-
-
-def _interval(found: Interval | None) -> dict[str, float | None] | None:
-    return None if found is None else {"estimate": found.estimate, "low": found.low, "high": found.high}

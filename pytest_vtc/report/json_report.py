@@ -167,7 +167,7 @@ def _cell(summary: CellSummary) -> dict[str, Any]:
         "n_beyond_window": summary.n_beyond_window,
         "scored": summary.scored,
         "n_scored": summary.n_scored,
-        "accuracy": _interval(summary.accuracy),
+        "accuracy": interval_of(summary.accuracy),
         "versus_stock": None if summary.versus is None else comparison(summary.versus),
         "p_holm": summary.p_holm,
         "sequential": None if summary.sequential is None else dataclasses.asdict(summary.sequential),
@@ -186,7 +186,7 @@ def _seed_group(group: SeedGroup) -> dict[str, Any]:
         "seeds": list(group.seeds),
         "missing_seeds": list(group.missing),
         "n_scored": group.n_samples,
-        "accuracy": _interval(group.accuracy),
+        "accuracy": interval_of(group.accuracy),
         "by_seed": list(group.by_seed),
         "lowest": min(group.by_seed, default=None),
         "highest": max(group.by_seed, default=None),
@@ -230,7 +230,7 @@ def _category(summary: CategorySummary) -> dict[str, Any]:
                 "variant": v.variant,
                 "n": v.n,
                 "accuracy": v.accuracy,
-                "delta_pp": _interval(v.delta_pp),
+                "delta_pp": interval_of(v.delta_pp),
                 "p": v.p,
                 "q": v.q,
             }
@@ -263,9 +263,9 @@ def comparison(versus: Comparison) -> dict[str, Any]:
     return {
         "n": versus.n,
         "n_images": versus.n_images,
-        "difference_pp": _interval(versus.difference_pp),
-        "bootstrap_pp": _interval(versus.bootstrap_pp),
-        "share": _interval(versus.share),
+        "difference_pp": interval_of(versus.difference_pp),
+        "bootstrap_pp": interval_of(versus.bootstrap_pp),
+        "share": interval_of(versus.share),
         "flips": None if flips is None else dataclasses.asdict(flips),
         "p": versus.p,
         "p_mcnemar": versus.p_mcnemar,
@@ -289,13 +289,14 @@ def _mean_share(share: MeanShare) -> dict[str, Any]:
         "model": share.model,
         "compressor": share.compressor,
         "ratio": share.ratio,
-        "share": _interval(share.share),
+        "share": interval_of(share.share),
         "datasets": list(share.datasets),
         "missing": list(share.missing),
     }
 
 
-def _interval(interval: Interval | None) -> dict[str, Any] | None:
+def interval_of(interval: Interval | None) -> dict[str, Any] | None:
+    """An interval as plain data."""
     return None if interval is None else dataclasses.asdict(interval)
 
 
