@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_vtc.cells import Cell
 from pytest_vtc.gates import Verdict
-from pytest_vtc.regression import judge
+from pytest_vtc.regression import judge, not_judged
 from pytest_vtc.run_comparison import CellComparison, Measured, compare_runs, corrected, unequal_answers
 from pytest_vtc.run_differences import Difference, differences
 from pytest_vtc.run_files import RunFiles, read_run
@@ -20,13 +20,17 @@ class CompareError(ValueError):
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run against the reference. only_reference, only_compared: cells that only one of the two has."""
+    """One run against the reference. only_reference, only_compared: cells that only one of the two has.
+
+    obstacles: why a cell (as it is called in this run) is compared but not judged, for those that are not.
+    """
 
     name: str
     differences: tuple[Difference, ...]
     cells: tuple[CellComparison, ...]
     only_reference: tuple[Cell, ...]
     only_compared: tuple[Cell, ...]
+    obstacles: Mapping[Cell, str]
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,18 @@ class Compared:
         """Cells that Holm's correction was made over, of all comparisons together."""
         return sum(cell.p_holm is not None for run in self.compared for cell in run.cells)
 
-    def verdict(self, cell: CellComparison) -> Verdict | None:
-        """What the limit says of a cell, and why; None without a limit."""
-        return None if self.limit is None else judge(cell.after.id, cell, self.limit, self.n_tests)
+    def verdict(self, run: ComparedRun, cell: CellComparison) -> Verdict | None:
+        """What the limit says of a cell of a run, and why; None without a limit."""
+        if self.limit is None:
+            return None
+        if (obstacle := run.obstacles.get(cell.after)) is not None:
+            return not_judged(cell.after.id, cell.after, self.limit, obstacle)
+        return judge(cell.after.id, cell, self.limit, self.n_tests)
 
     @property
     def regressed(self) -> bool:
         """Whether a cell fails."""
-        verdicts = (self.verdict(cell) for run in self.compared for cell in run.cells)
+        verdicts = (self.verdict(run, cell) for run in self.compared for cell in run.cells)
         return any(verdict is not None and verdict.outcome == "fail" for verdict in verdicts)
 
 
@@ -68,7 +76,7 @@ def compare(
     names = _names([run.path.resolve().parent for run in runs])
     before = runs[0].by_cell()
     compared = [
-        _compare(runs[0], before, run, name, allow_differences, across_models)
+        _compare(runs[0], before, run, (names[0], name), allow_differences, across_models)
         for run, name in zip(runs[1:], names[1:], strict=True)
     ]
     every = iter(corrected([cell for run in compared for cell in run.cells]))
@@ -80,10 +88,11 @@ def _compare(
     reference: RunFiles,
     before: Measured,
     run: RunFiles,
-    name: str,
+    names: tuple[str, str],
     allow_differences: bool,
     across_models: bool,
 ) -> ComparedRun:
+    """names: of the reference and of the run."""
     matches = _matches(reference, run, across_models)
     if not matches:
         raise CompareError(
@@ -114,12 +123,35 @@ def _compare(
         )
     matched = {one for one, _ in matches}, {other for _, other in matches}
     return ComparedRun(
-        name=name,
+        name=names[1],
         differences=tuple(found),
         cells=tuple(compare_runs(before, after, matches)),
         only_reference=tuple(cell for cell in before if cell not in matched[0]),
         only_compared=tuple(cell for cell in after if cell not in matched[1]),
+        obstacles=_obstacles(reference, run, names, matches),
     )
+
+
+def _obstacles(
+    reference: RunFiles, run: RunFiles, names: tuple[str, str], matches: Sequence[tuple[Cell, Cell]]
+) -> dict[Cell, str]:
+    """Why cells of `run` are not judged: incomplete there or in the reference, or ended early."""
+    sides = (reference, {one.id: other for one, other in matches}), (run, {other.id: other for _, other in matches})
+    found: dict[Cell, str] = {}
+    for name, (files, called) in zip(names, sides, strict=True):
+        for entry in files.document["cells"]:
+            if entry["id"] not in called:
+                continue
+            if files.document["interrupted"]:
+                why = "was interrupted"
+            elif entry["n_missing"]:
+                why = f"lacks {entry['n_missing']:,} of its {entry['n_expected']:,} cases"
+            elif entry["sequential"] is not None and entry["sequential"]["decided"]:
+                why = "ended it early (--vtc-sequential): its samples were not chosen beforehand"
+            else:
+                continue
+            found.setdefault(called[entry["id"]], f"{name} {why}")
+    return found
 
 
 def _matches(reference: RunFiles, run: RunFiles, across_models: bool) -> list[tuple[Cell, Cell]]:

@@ -50,6 +50,12 @@ class Comparison:
     p_mcnemar: float | None
 
     @property
+    def share_degrees(self) -> int | None:
+        """Degrees of freedom of the t that the interval of the share was made with; None for the normal quantile."""
+        is_alone = self.n_images == self.n and self.p_mcnemar is not None
+        return None if is_alone else self.n_images - 1
+
+    @property
     def agreement(self) -> float | None:
         """Share of samples with the same answer."""
         return None if self.flips is None else self.flips.same_answer / self.n
@@ -91,7 +97,7 @@ def compare_measurements(before: Mapping[str, Measurement], after: Mapping[str, 
     return compare_scores(
         np.array([b.score for b, _ in scored], dtype=np.float64),
         np.array([a.score for _, a in scored], dtype=np.float64),
-        np.array([a.group for _, a in scored], dtype=np.str_),
+        np.array([a.group or a.sample for _, a in scored], dtype=np.str_),
         ([b.said for b, _ in scored], [a.said for _, a in scored]),
         check=True,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -16,6 +16,7 @@ from pytest_vtc.gates import Condition, Gate, Limit, Rule, Verdict, quoted
 from pytest_vtc.power import samples_needed
 from pytest_vtc.results import MIN_CATEGORY_SAMPLES, CellSummary, Results
 from pytest_vtc.sample_tables import SampleTable, sample_tables
+from pytest_vtc.score_intervals import PairedShares
 from pytest_vtc.statistics import Interval, proportion_interval
 
 _ROUNDING = 1e-9  # a drop of 5 in 200 samples is 2.5000000000000004 points
@@ -262,7 +263,7 @@ def _verdict(blank: Verdict, limit: Limit, figures: _Figures) -> Verdict:
     if outcome != "inconclusive":
         outcome, needed, why = "inconclusive", least, f"a category is judged from {least} samples on"
     else:
-        needed, why = _way_out(figure, limit.value, n, figures.available, least)
+        needed, why = _way_out(figure, limit.value, n, figures.available, least, _variance(limit.condition, figures))
     return replace(blank, outcome=outcome, reason=f"{said} on {samples}, {asked}: {why}", n_needed=needed)
 
 
@@ -286,19 +287,43 @@ def _figure(condition: Condition, figures: _Figures, about: Verdict) -> Interval
     return "stock has no right answer: there is no share of it" if versus.share is None else versus.share
 
 
-def _way_out(figure: Interval, limit: float, n: int, available: int, least: int) -> tuple[int | None, str]:
+def changes_variance(versus: Comparison | None) -> Callable[[float], float] | None:
+    """Variance of one pair's difference if its mean were so many percentage points; None where flips are not known."""
+    if versus is None or versus.flips is None:
+        return None
+    shares = PairedShares(0.0, versus.flips.gained / versus.n, versus.flips.lost / versus.n)
+    return lambda points: shares.variance_at_difference(points / 100)
+
+
+def _variance(condition: Condition, figures: _Figures) -> Callable[[float], float] | None:
+    """Of one sample, by the value of what is limited, in the unit of the limit."""
+    versus = figures.versus
+    if condition == "min_accuracy":
+        return lambda percent: percent * (100 - percent)
+    of_change = changes_variance(versus)
+    if condition == "max_drop" and of_change is not None:
+        return lambda drop: of_change(-drop)
+    if condition == "min_retained" and versus is not None and versus.flips is not None and figures.accuracy is not None:
+        gained, lost = versus.flips.gained / versus.n, versus.flips.lost / versus.n
+        return PairedShares(max(0.0, figures.accuracy.estimate - gained), gained, lost).variance_at_ratio
+    return None
+
+
+def _way_out(
+    figure: Interval, limit: float, n: int, available: int, least: int, variance: Callable[[float], float] | None
+) -> tuple[int | None, str]:
     """How many samples would decide, `least` at the least, and that in words."""
     if figure.low is None or figure.high is None:
         return None, "all on one image, which gives no interval"
-    half_width = figure.high - figure.estimate if figure.estimate < limit else figure.estimate - figure.low
-    needed = (
-        None if abs(figure.estimate - limit) <= _ROUNDING else samples_needed(figure.estimate, half_width, limit, n)
-    )
+    end = figure.high if figure.estimate < limit else figure.low
+    on_margin = abs(figure.estimate - limit) <= _ROUNDING
+    needed = None if on_margin else samples_needed(figure.estimate, end, limit, n, variance)
     if needed is None:
         return None, "the estimate lies on the margin, where no number of samples decides"
-    needed = max(needed, least)
+    # More than there are in any case: the interval of those did not decide.
+    needed = max(needed, least, n + 1)
     # To two digits: the number rests on estimates.
-    about = -_two_digits(-needed)
+    about = _two_digits(needed)
     would = f"about {about:,} samples ({_two_digits(about - n):,} more) would decide"
     if needed <= available:
         return needed, would
@@ -306,9 +331,9 @@ def _way_out(figure: Interval, limit: float, n: int, available: int, least: int)
 
 
 def _two_digits(count: int) -> int:
-    """Rounded down to a number with two digits that are not 0."""
+    """Rounded up to a number with two digits that are not 0."""
     step: int = 10 ** max(0, len(str(abs(count))) - 2)
-    return count // step * step
+    return -(-count // step) * step
 
 
 # Words

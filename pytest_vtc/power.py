@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 POWER = 0.8
@@ -40,15 +40,24 @@ def detectable_drop(group_sizes: Sequence[int]) -> float | None:
     return 100 * (drop if drop <= CHANGED_SHARE else scale / (1 + scale))
 
 
-def samples_needed(estimate: float, half_width: float, margin: float, n: int) -> int | None:
+def samples_needed(
+    estimate: float, end: float, margin: float, n: int, variance: Callable[[float], float] | None = None
+) -> int | None:
     """About how many samples, those already there included, would bring the interval clear of the margin.
 
-    If the estimate holds and the interval shrinks with the root of the number of samples: n (half width / distance)^2.
+    If the estimate holds. A score interval ends where the distance to the estimate equals a quantile times the standard
+    error that the end itself implies, the root of variance(end) / n; so the margin is left outside with
+    n * (distance of end / distance of margin)^2 * variance(margin) / variance(end) samples. Where few answers changed
+    the variance grows with the distance, and the number falls with the distance and not with its square.
 
-    estimate, half_width (of the side towards the margin), margin: in one unit. n: samples that gave them.
+    estimate, end (of the interval, towards the margin), margin: in one unit. n: samples that gave them. variance: of
+    one sample if a value were true, in any unit; the same everywhere if not given.
     None where the estimate lies on the margin: no number decides then.
     """
     distance = abs(estimate - margin)
     if distance < 1e-12:
         return None
-    return math.ceil(n * (half_width / distance) ** 2)
+    needed = n * ((end - estimate) / distance) ** 2
+    if variance is not None and (at_end := variance(end)) > 0:
+        needed *= variance(margin) / at_end
+    return math.ceil(needed)

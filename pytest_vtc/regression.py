@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_vtc.cells import Cell
+from pytest_vtc.comparison import Comparison
 from pytest_vtc.gates import Verdict
-from pytest_vtc.judging import decide
+from pytest_vtc.judging import changes_variance, decide
 from pytest_vtc.power import samples_needed
 from pytest_vtc.run_comparison import CellComparison
 from pytest_vtc.standings import SIGNIFICANT
@@ -48,7 +49,7 @@ def judge(name: str, found: CellComparison, limit: float | None, n_tests: int) -
         )
     if limit is None:
         return _without_limit(blank, found, figures, n_tests)
-    return _within(blank, limit, loss, figures)
+    return _within(blank, limit, loss, figures, versus)
 
 
 def _without_limit(blank: Verdict, found: CellComparison, figures: str, n_tests: int) -> Verdict:
@@ -62,15 +63,20 @@ def _without_limit(blank: Verdict, found: CellComparison, figures: str, n_tests:
     return replace(blank, outcome="pass", reason=f"{figures}: {standing}, {said}")
 
 
-def _within(blank: Verdict, limit: float, loss: Interval, figures: str) -> Verdict:
+def _within(blank: Verdict, limit: float, loss: Interval, figures: str, versus: Comparison) -> Verdict:
     assert loss.low is not None
     assert loss.high is not None
     outcome = decide(loss, limit, is_upper=True, rule="interval")
     reason = f"{figures}; at most {limit:g} pp below the baseline allowed"
     if outcome != "inconclusive":
         return replace(blank, outcome=outcome, reason=reason)
-    half_width = loss.high - loss.estimate if loss.estimate < limit else loss.estimate - loss.low
-    needed = samples_needed(loss.estimate, half_width, limit, blank.n or 0)
+    end = loss.high if loss.estimate < limit else loss.low
+    of_change = changes_variance(versus)
+
+    def variance(lost: float) -> float:
+        return 1.0 if of_change is None else of_change(-lost)
+
+    needed = samples_needed(loss.estimate, end, limit, versus.n, variance)
     more = "no number of samples would decide it" if needed is None else f"about {needed:,} samples would decide it"
     return replace(blank, outcome=outcome, reason=f"{reason}; {more}", n_needed=needed)
 
@@ -83,7 +89,8 @@ def _loss(difference: Interval) -> Interval:
 
 def in_points(difference: Interval) -> str:
     """`-1.6 pp [-3.0, -0.2]`."""
-    estimate = f"{difference.estimate:+.2f} pp"
+    # `or` turns the -0.00 of a small loss into 0.00.
+    estimate = f"{round(difference.estimate, 2) or 0.0:+.2f} pp"
     if difference.low is None or difference.high is None:
         return estimate
-    return f"{estimate} [{difference.low:.2f}, {difference.high:.2f}]"
+    return f"{estimate} [{round(difference.low, 2) or 0.0:.2f}, {round(difference.high, 2) or 0.0:.2f}]"

@@ -87,7 +87,7 @@ def _compare(
 ) -> CellComparison:
     both = [(before[sample], m) for sample, m in after.items() if sample in before]
     scored = [(b, a) for b, a in both if b.score is not None and a.score is not None]
-    groups = [a.group for _, a in scored]
+    groups = [a.group or a.sample for _, a in scored]
     return CellComparison(
         before=one,
         after=other,

@@ -155,6 +155,19 @@ def tell(verdict: Verdict, judged: AllJudged) -> Verdict:
     found = judged.groups.get(verdict.cell) or judged.cells.get(verdict.cell)
     if found is None or verdict.outcome == "not judged":
         return verdict
+    if not found.decided and found.n_rows < found.of_rows:
+        # Everything else that a case can lack has left its cell unjudged before.
+        return replace(
+            verdict,
+            outcome="not judged",
+            reason=f"only the first {found.n_rows:,} of {found.of_rows:,} samples could be judged: a stock case of "
+            "the next image is missing",
+            estimate=None,
+            low=None,
+            high=None,
+            n=None,
+            n_needed=None,
+        )
     after = next((n for limit, n in found.decided_after.items() if verdict.name.endswith(f" {limit}")), None)
     when = "undecided after all" if after is None else f"decided after {after:,} of"
     return replace(verdict, reason=f"{verdict.reason} ({when} {found.of_rows:,}; anytime-valid interval)")

@@ -93,12 +93,10 @@ def _contenders(table: SampleTable, groups: Sequence[SeedGroup]) -> Iterator[tup
             yield cell.compressor, cell.ratio, column.by_sample(table.n_samples)
         elif id(group) not in done:
             done.add(id(group))
-            # A sample that one of the seeds lacks has no mean over them: NaN.
-            yield (
-                group.compressor,
-                group.ratio,
-                np.mean([table.columns[member].by_sample(table.n_samples) for member in group.cells], axis=0),
-            )
+            by_seed = [table.columns[member].by_sample(table.n_samples) for member in group.cells]
+            # As in the group itself: over the seeds that have scores. A sample that one of these lacks has none.
+            if scored := [scores for scores in by_seed if not np.isnan(scores).all()]:
+                yield group.compressor, group.ratio, np.mean(scored, axis=0)
 
 
 def summarize_shares(summaries: Sequence[CellSummary], groups: Sequence[SeedGroup]) -> list[MeanShare]:
@@ -126,7 +124,7 @@ def summarize_shares(summaries: Sequence[CellSummary], groups: Sequence[SeedGrou
             ratio,
             mean_of_shares(
                 [v.share for v in by_dataset.values() if v.share is not None],
-                [v.n_images for v in by_dataset.values() if v.share is not None],
+                [v.share_degrees for v in by_dataset.values() if v.share is not None],
             ),
             tuple(by_dataset),
             tuple(dataset for dataset in scored[model] if dataset not in by_dataset),

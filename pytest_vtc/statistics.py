@@ -175,29 +175,28 @@ def share_of_stock(stock: Scores, other: Scores, groups: Groups | None = None) -
     return Interval(ratio, *score_ends(lambda value: reached - value * level, half_width, ratio, lowest=0.0))
 
 
-def mean_of_shares(shares: Sequence[Interval], n_clusters: Sequence[int]) -> Interval:
+def mean_of_shares(shares: Sequence[Interval], degrees: Sequence[int | None]) -> Interval:
     """Plain mean of the shares of several datasets, each counting the same, with its 95 % interval.
 
     Datasets are independent samples, so squared standard errors add; a standard error is a side of the share's
-    interval over the t it was made with, each side for itself, so that a skewed interval stays skewed (Zou and Donner
-    2008). Degrees of freedom by Welch and Satterthwaite. Of one dataset this is its own interval.
+    interval over the quantile it was made with, each side for itself, so that a skewed interval stays skewed (Zou and
+    Donner 2008). Degrees of freedom by Welch and Satterthwaite. Of one dataset this is its own interval.
 
-    shares: of K datasets. n_clusters: [K] how many clusters each was measured on. A share without an interval leaves
-    the mean without one. Raises ValueError if there are no shares or the lengths differ.
+    shares: of K datasets. degrees: [K] of freedom of the t that each was made with, None for the normal quantile. A
+    share without an interval leaves the mean without one. Raises ValueError if there are no shares or lengths differ.
     """
-    if len(shares) != len(n_clusters):
-        raise ValueError(f"{len(shares)} shares, but cluster counts of {len(n_clusters)}")
+    if len(shares) != len(degrees):
+        raise ValueError(f"{len(shares)} shares, but degrees of freedom of {len(degrees)}")
     if not shares:
         raise ValueError("no shares: a mean over no datasets is undefined")
     estimate = sum(share.estimate for share in shares) / len(shares)
     below: list[float] = []
     above: list[float] = []
-    for share, count in zip(shares, n_clusters, strict=True):
+    for share, df in zip(shares, degrees, strict=True):
         if share.low is None or share.high is None:
             return Interval(estimate, None, None)
-        below.append((share.estimate - share.low) / _quantile(count - 1))
-        above.append((share.high - share.estimate) / _quantile(count - 1))
-    degrees = [count - 1 for count in n_clusters]
+        below.append((share.estimate - share.low) / _quantile(df))
+        above.append((share.high - share.estimate) / _quantile(df))
     return Interval(
         estimate,
         estimate - _joint_half_width(below, degrees) / len(shares),
@@ -284,13 +283,13 @@ def _unseen(n_clusters: int) -> float:
     return _Z**2 / (n_clusters + _Z**2)
 
 
-def _joint_half_width(errors: Sequence[float], degrees: Sequence[int]) -> float:
+def _joint_half_width(errors: Sequence[float], degrees: Sequence[int | None]) -> float:
     """Half of the interval of a sum of independent terms, from their standard errors (Welch and Satterthwaite)."""
     variance = sum(error**2 for error in errors)
     if variance == 0:
         return 0.0
-    joint = variance**2 / sum(error**4 / df for error, df in zip(errors, degrees, strict=True))
-    return _quantile(joint) * variance**0.5
+    unsure = sum(error**4 / df for error, df in zip(errors, degrees, strict=True) if df is not None)
+    return _quantile(variance**2 / unsure if unsure else None) * variance**0.5
 
 
 def _is_binary(values: NDArray[np.float64]) -> bool:

@@ -24,7 +24,14 @@ Scores = dict[Cell, Sequence[float | None]]
 SCORES: Scores = {STOCK: [1.0] * 40, HALF: [1.0] * 30 + [0.0] * 10, QUARTER: [1.0, 0.0] * 20}
 
 
-def save(folder: Path, scores: Scores, about: Any = None, **answers: str) -> str:
+def save(
+    folder: Path,
+    scores: Scores,
+    about: Any = None,
+    expected: dict[Cell, int] | None = None,
+    interrupted: bool = False,
+    **answers: str,
+) -> str:
     """Write a run in which every cell has these scores, and return its folder."""
     rows = [
         measured(cell, i, values[i], answer=answers.get(f"s{i:03d}", "seven" if values[i] else "eight"))
@@ -32,7 +39,8 @@ def save(folder: Path, scores: Scores, about: Any = None, **answers: str) -> str
         for cell, values in scores.items()
         if i < len(values)
     ]
-    results = run_of(scores, measurements=rows, manifest=about or manifest(*{cell.dataset for cell in scores}))
+    made = about or manifest(*{cell.dataset for cell in scores})
+    results = run_of(scores, expected, measurements=rows, manifest=made, interrupted=interrupted)
     write(results, analyse(results), [], folder)
     return str(folder)
 
@@ -86,6 +94,27 @@ def test_the_exit_code_is_1_only_where_a_cell_lost_more_than_it_may(base: str, w
     assert main(["compare", base, worse, "--max-regression=5"]) == 1
     assert "FAIL  tiny/probes/divprune@0.5: -50.00 pp" in capsys.readouterr().out
     assert main(["compare", worse, base, "--max-regression=5"]) == 0
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_cell_that_is_incomplete_in_either_run_is_not_judged(
+    is_first: bool, base: str, tmp_path: Path, capsys: Capture
+) -> None:
+    part = save(tmp_path / "part", {**SCORES, HALF: [1.0] * 5}, expected={HALF: 40})
+    runs = (part, base) if is_first else (base, part)
+    assert main(["compare", *runs, "--max-regression=1"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "NOT JUDGED tiny/probes/divprune@0.5:" in shown
+    assert "part lacks 35 of its 40 cases" in shown
+    assert "PASS tiny/probes/stock:" in shown
+
+
+def test_nothing_of_an_interrupted_run_is_judged(base: str, tmp_path: Path, capsys: Capture) -> None:
+    stopped = save(tmp_path / "stopped", SCORES, interrupted=True)
+    assert main(["compare", base, stopped, "--max-regression=1"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("NOT JUDGED") == 3
+    assert "PASS" not in shown
 
 
 def test_the_order_of_the_lines_of_a_file_does_not_matter(base: str, worse: str, capsys: Capture) -> None:

@@ -58,12 +58,12 @@ def test_a_true_drop_of_that_size_is_significant_in_four_of_five_runs(n: int) ->
 
 
 def test_samples_needed_grow_with_the_square_of_how_much_too_wide_the_interval_is() -> None:
-    assert samples_needed(-1.0, 3.0, -2.5, 200) == 800
-    assert samples_needed(-4.0, 3.0, -2.5, 200) == 800
+    assert samples_needed(-1.0, -4.0, -2.5, 200) == 800
+    assert samples_needed(-4.0, -1.0, -2.5, 200) == 800
 
 
 def test_an_estimate_on_the_margin_is_never_decided() -> None:
-    assert samples_needed(-2.5, 3.0, -2.5, 200) is None
+    assert samples_needed(-2.5, 0.5, -2.5, 200) is None
 
 
 def test_collection_can_ask_without_importing_scipy() -> None:

@@ -126,3 +126,11 @@ def test_a_verdict_says_when_it_was_known(found: Judged, said: str) -> None:
     assert tell(verdict, AllJudged()) == verdict
     unjudged = replace(verdict, outcome="not judged")
     assert tell(unjudged, AllJudged(cells={HALF: found})) == unjudged
+
+
+def test_what_could_not_be_judged_to_its_end_for_want_of_stock_is_not_judged_and_says_so() -> None:
+    stuck = judged(decided=False, decided_after={}, n_rows=30)
+    verdict = Verdict("divprune@0.5 min_accuracy=80", HALF, "inconclusive", "77.5 %", estimate=77.5, n=200)
+    told = tell(verdict, AllJudged(cells={HALF: stuck}))
+    assert (told.outcome, told.estimate, told.n) == ("not judged", None, None)
+    assert told.reason.startswith("only the first 30 of 200 samples could be judged: a stock case")

@@ -61,6 +61,17 @@ def test_of_several_seeds_their_mean_is_one_side_of_a_pair() -> None:
     assert pair.versus.difference_pp == paired_difference(scores(45), means).scaled(100)
 
 
+def test_a_seed_without_any_measurement_leaves_the_others_in_their_pair() -> None:
+    results = run_of(
+        {STOCK: scores(60), of_seed(0): scores(20), of_seed(1): scores(30), of_seed(2): [], FPS: scores(45)},
+        manifest=seeded(0, 1, 2),
+        expected={of_seed(2): 60},
+    )
+    (pair,) = analyse(results).pairs
+    means = np.mean([scores(20), scores(30)], axis=0)
+    assert pair.versus.difference_pp == paired_difference(scores(45), means).scaled(100)
+
+
 def test_cells_are_corrected_for_their_number() -> None:
     analysis = analyse(a_run(stock=60, half=55, quarter=50, fps=52))
     compared = [summary for summary in analysis.cells if summary.versus is not None]

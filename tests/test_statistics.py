@@ -340,7 +340,15 @@ def test_all_lost_is_a_share_of_nothing() -> None:
 
 def test_the_mean_of_one_share_is_that_share() -> None:
     share = Interval(0.9, 0.8, 0.95)
-    assert ends(mean_of_shares([share], [30])) == pytest.approx(ends(share))
+    assert ends(mean_of_shares([share], [29])) == pytest.approx(ends(share))
+
+
+def test_a_share_made_with_the_normal_quantile_is_taken_for_one() -> None:
+    share = Interval(0.9, 0.8, 0.95)
+    assert ends(mean_of_shares([share], [None])) == pytest.approx(ends(share))
+    assert ends(mean_of_shares([share, share], [None, None])) == pytest.approx(
+        (0.9, 0.9 - 0.1 / 2**0.5, 0.9 + 0.05 / 2**0.5)
+    )
 
 
 def test_the_mean_of_shares_is_welchs_interval_of_independent_means() -> None:
@@ -349,11 +357,11 @@ def test_the_mean_of_shares_is_welchs_interval_of_independent_means() -> None:
     shares = [Interval(mean, mean - half, mean + half) for mean, half in zip((0.9, 0.98), halves, strict=True)]
     degrees = (0.02**2 + 0.01**2) ** 2 / (0.02**4 / 9 + 0.01**4 / 29)
     half = float(student.ppf(0.975, degrees)) * (0.02**2 + 0.01**2) ** 0.5 / 2
-    assert ends(mean_of_shares(shares, [10, 30])) == pytest.approx((0.94, 0.94 - half, 0.94 + half))
+    assert ends(mean_of_shares(shares, [9, 29])) == pytest.approx((0.94, 0.94 - half, 0.94 + half))
 
 
 def test_a_share_without_an_interval_leaves_the_mean_without_one() -> None:
-    assert mean_of_shares([Interval(0.9, 0.8, 1.0), Interval(0.7, None, None)], [10, 1]) == Interval(0.8, None, None)
+    assert mean_of_shares([Interval(0.9, 0.8, 1.0), Interval(0.7, None, None)], [9, 0]) == Interval(0.8, None, None)
 
 
 def test_a_mean_of_no_shares_is_refused() -> None:
@@ -361,8 +369,8 @@ def test_a_mean_of_no_shares_is_refused() -> None:
         mean_of_shares([], [])
 
 
-def test_shares_and_cluster_counts_must_be_as_many() -> None:
-    with pytest.raises(ValueError, match="1 shares, but cluster counts of 2"):
+def test_shares_and_degrees_of_freedom_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match="1 shares, but degrees of freedom of 2"):
         mean_of_shares([Interval(0.9, 0.8, 1.0)], [10, 20])
 
 

@@ -290,7 +290,7 @@ def datasets(runs: int, rng: np.random.Generator) -> None:
         for at in range(runs):
             columns = [scores(several.fates[at].astype(np.int64)) for several in drawn]
             shares = [share_of_stock(before, after, groups) for before, after, groups in columns]
-            mean = mean_of_shares(shares, [setting.images for setting in settings])
+            mean = mean_of_shares(shares, [setting.images - 1 for setting in settings])
             covered += mean.low is not None and mean.high is not None and mean.low <= truth <= mean.high
         rows.append([icc, round(100 * truth, 2), f"{100 * covered / runs:.1f} +- {200 * (0.0475 / runs) ** 0.5:.1f}"])
     show("mean share of stock over four datasets of 200 to 1,000 samples", ["icc", "truth, %", "coverage, %"], rows)

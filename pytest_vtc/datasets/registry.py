@@ -119,7 +119,7 @@ def _name(text: str) -> str:
 def _draw(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
     groups: dict[str, list[int]] = {}
     for position, sample in enumerate(samples):
-        groups.setdefault(sample.group, []).append(position)
+        groups.setdefault(sample.group or sample.id, []).append(position)
     chosen: list[int] = []
     for group in _by_hash(groups, str(seed)):
         chosen += groups[group]

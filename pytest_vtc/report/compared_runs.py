@@ -70,7 +70,7 @@ def _changed(run: ComparedRun, limit: int, width: int, paint: Paint) -> list[str
 def _verdicts(done: Compared, run: ComparedRun, width: int, paint: Paint) -> list[str]:
     lines: list[str] = []
     for cell in run.cells:
-        if (verdict := done.verdict(cell)) is not None:
+        if (verdict := done.verdict(run, cell)) is not None:
             word = verdict.outcome.upper()
             first, *rest = textwrap.wrap(
                 f"{word}  {cell.after.id}: {verdict.reason}", width, subsequent_indent="      "
@@ -113,7 +113,7 @@ def to_document(done: Compared) -> dict[str, Any]:
                 "reference": done.names[0],
                 "compared": run.name,
                 "differences": difference_entries(run.differences),
-                "cells": [{**cell_entry(cell), "verdict": _verdict_entry(done, cell)} for cell in run.cells],
+                "cells": [{**cell_entry(cell), "verdict": _verdict_entry(done, run, cell)} for cell in run.cells],
                 "only_reference": [cell.id for cell in run.only_reference],
                 "only_compared": [cell.id for cell in run.only_compared],
             }
@@ -134,8 +134,8 @@ def _run_entry(name: str, run: RunFiles) -> dict[str, Any]:
     }
 
 
-def _verdict_entry(done: Compared, cell: CellComparison) -> dict[str, Any] | None:
-    verdict = done.verdict(cell)
+def _verdict_entry(done: Compared, run: ComparedRun, cell: CellComparison) -> dict[str, Any] | None:
+    verdict = done.verdict(run, cell)
     return (
         None
         if verdict is None

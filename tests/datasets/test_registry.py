@@ -156,6 +156,11 @@ def test_draw_is_not_the_head_and_keeps_the_order(manifest: Path) -> None:
     assert len(set(map(tuple, draws))) == 5
 
 
+def test_samples_without_a_group_are_drawn_one_by_one() -> None:
+    drawn = registry._draw([Sample(f"s{i}", (), "?") for i in range(40)], 12, 42)
+    assert [sample.id for sample in drawn] != [f"s{i}" for i in range(12)]
+
+
 def test_same_seed_draws_the_same(manifest: Path) -> None:
     once, again = (open_samples(str(manifest), manifest, 7, seed=42).samples for _ in range(2))
     assert ids(once) == ids(again)
