@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from pytest_vtc.paired_tests import benjamini_hochberg, holm, mcnemar_p
 
@@ -14,6 +15,7 @@ P = st.one_of(st.none(), st.floats(0, 1))
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 20))
+@settings(deadline=None)  # the first example pays for importing statsmodels or scipy
 def test_mcnemar_is_the_binomial_test_of_the_changed_answers(lost: int, gained: int, same: int) -> None:
     before = [1.0] * lost + [0.0] * gained + [1.0] * same
     after = [0.0] * lost + [1.0] * gained + [1.0] * same
@@ -54,6 +56,7 @@ def test_what_is_no_test_does_not_count(adjust: object) -> None:
 
 
 @given(st.lists(P, max_size=12))
+@settings(deadline=None)  # the first example pays for importing statsmodels or scipy
 def test_adjusting_never_lowers_a_p_and_holm_is_the_stricter(p: list[float | None]) -> None:
     for raw, strict, lenient in zip(p, holm(p), benjamini_hochberg(p), strict=True):
         if raw is None:
@@ -63,3 +66,10 @@ def test_adjusting_never_lowers_a_p_and_holm_is_the_stricter(p: list[float | Non
             assert strict is not None
             assert lenient is not None
             assert raw - 1e-12 <= lenient <= strict + 1e-12 <= 1 + 2e-12
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+@settings(max_examples=20, deadline=None)  # statsmodels collects garbage on every call
+def test_corrections_are_those_of_statsmodels(p: list[float]) -> None:
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1].tolist())
+    assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1].tolist())

@@ -79,6 +79,7 @@ def test_the_interval_of_a_cell_that_ended_early_is_the_anytime_valid_one(run_vt
     assert cells["divprune@0.5"]["n_measured"] == cells["stock"]["n_measured"] == 80
 
 
+@pytest.mark.slow
 def test_two_workers_come_to_the_same_results(run_vtc: RunVtc, results: Any, samples: Any) -> None:
     gates = (GATE, "--vtc-gate=*: min_accuracy=50")
     run_vtc(*RUN, *gates, "--vtc-output=one")
@@ -181,6 +182,7 @@ def test_fixtures_of_modules_are_torn_down_where_their_last_cases_are_left_out(
     assert trace == ["a opened", "a closed", "b opened", "b closed"]
 
 
+@pytest.mark.slow
 def test_what_was_decided_before_an_interrupt_is_not_judged(
     pytester: pytest.Pytester, run_vtc: RunVtc, results: Any
 ) -> None:

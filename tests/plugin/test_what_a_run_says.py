@@ -46,7 +46,7 @@ def test_random_weights_can_detect_nothing(run_vtc: RunVtc) -> None:
     result.stdout.no_fnmatch_line("*detect*")
 
 
-@pytest.mark.parametrize("args", [[], ["-n2"]])
+@pytest.mark.parametrize("args", [[], pytest.param(["-n2"], marks=pytest.mark.slow)])
 def test_a_run_writes_one_summary_for_github(
     run_vtc: RunVtc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: Any, args: list[str]
 ) -> None:

@@ -66,7 +66,7 @@ def test_the_whole_of_a_small_run() -> None:
         "FAIL  divprune@0.25 max_drop=2.5: drop 22.5 pp [17.3, 28.8] on 200 samples, at",
         "      most 2.5 allowed",
         "INCONCLUSIVE  divprune@0.5 max_drop=2.5: drop 1.5 pp [-0.4, 4.3] on 200 samples,",
-        "      at most 2.5 allowed: about 1,600 samples (1,400 more) would decide",
+        "      at most 2.5 allowed: about 940 samples (740 more) would decide",
         "",
         "Written: vtc-results/results.json",
         "Written: vtc-results/samples.jsonl",
