@@ -32,7 +32,7 @@ from pytest_vtc.parity import ParityError, check_parity, usable_samples
 from pytest_vtc.prompt_lengths import check_prompts
 from pytest_vtc.run_manifest import describe_run
 from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES, Schedule, cautious_window
-from pytest_vtc.scoring import rule
+from pytest_vtc.scoring import judged, rule
 from pytest_vtc.store import STORE_NAME, Store, StoreError
 from pytest_vtc.sweep import Block, Case, Sweep
 from pytest_vtc.worker import Worker
@@ -376,7 +376,7 @@ def _how_it_died(how: str) -> str:
 def _score(case: Case, generation: Generation, cached: bool) -> Measurement:
     sample = case.sample
     score = (
-        rule(case.block.data.scoring).score(generation.answer, sample.answers, sample.options)
+        judged(rule(case.block.data.scoring), generation.answer, sample.answers, sample.options, sample.facts)
         if sample.answers
         else None
     )
@@ -392,4 +392,5 @@ def _score(case: Case, generation: Generation, cached: bool) -> Measurement:
         unparsed=False if score is None else score.unparsed,
         cached=cached,
         order=case.order,
+        facts=sample.facts,
     )

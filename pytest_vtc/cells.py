@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Positions = Literal["original", "compact"]
@@ -125,7 +125,8 @@ class Measurement:
 
     score: 0 to 1, or None where the dataset has no answers. parsed: what the scoring rule read out of the answer.
     unparsed: the rule found nothing it could read. cached: answered from the store. group: cluster of the sample.
-    expected: its accepted answers. order: its place in the whole sweep, whichever part of it was run.
+    expected: its accepted answers. facts: what else published metrics need to know of it. order: its place in the whole
+    sweep, whichever part of it was run.
     """
 
     cell: Cell
@@ -139,6 +140,7 @@ class Measurement:
     unparsed: bool
     cached: bool
     order: int
+    facts: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
     @property
     def answer(self) -> str:
@@ -168,7 +170,7 @@ class Measurement:
         cell, made = self.cell, self.generation
         return (
             (cell.model, cell.dataset, cell.compressor, cell.ratio),
-            (self.sample, self.category, self.group, self.expected),
+            (self.sample, self.category, self.group, self.expected, tuple(self.facts.items())),
             tuple(made.to_dict().values()),
             (self.score, self.parsed, self.unparsed, self.cached, self.order),
         )
@@ -182,8 +184,10 @@ class Measurement:
         cell: Cell | None = shared.get(row[0])
         if cell is None:
             cell = shared[row[0]] = Cell(*row[0])
-        sample, category, group, expected = shared.setdefault(row[1], row[1])
-        return cls(cell, sample, category, group, expected, Generation(*row[2]), *row[3])
+        sample, category, group, expected, facts = shared.get(row[1]) or shared.setdefault(
+            row[1], (*row[1][:-1], dict(row[1][-1]))
+        )
+        return cls(cell, sample, category, group, expected, Generation(*row[2]), *row[3], facts=facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def test_files_of_another_schema_are_refused_with_the_versions(folder: Path) -> 
     [
         ("{", r"results\.json:1 is not valid JSON"),
         ("[]", r"is no results file of pytest-vtc"),
-        ('{"schema_version": 4, "manifest": {"pytest_vtc": "0.1.0"}}', "does not follow the schema"),
+        ('{"schema_version": 5, "manifest": {"pytest_vtc": "0.1.0"}}', "does not follow the schema"),
     ],
 )
 def test_a_results_file_that_is_none_is_refused(folder: Path, text: str, message: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from PIL import Image
+
+from pytest_vtc.scoring.base import NO_FACTS
 
 
 class DatasetError(ValueError):
@@ -40,6 +42,7 @@ class Sample:
     answers: every accepted answer; empty means that the sample is described and not scored.
     options: the option texts of a multiple-choice question, A first.
     group: samples that share an image share a group; they are neighbours in a run and one cluster in its statistics.
+    facts: what else scoring rules and published metrics need to know of the question.
     """
 
     id: str
@@ -49,6 +52,7 @@ class Sample:
     options: tuple[str, ...] = ()
     category: str = ""
     group: str = ""
+    facts: Mapping[str, str] = field(default_factory=lambda: NO_FACTS, hash=False)
 
     def fingerprint(self) -> str:
         """Hash of everything about the sample that can change a model's answer: prompt and images."""
@@ -76,7 +80,9 @@ class SampleSet:
         """Hash of the samples' ids, prompts and answers, in the dataset's order. No image is opened for it."""
         digest = hashlib.sha256()
         for sample in self.samples if self.own_order is None else (self.samples[place] for place in self.own_order):
-            digest.update("\x00".join((sample.id, sample.prompt, *sample.answers, *sample.options, "\n")).encode())
+            facts = [text for fact in sorted(sample.facts.items()) for text in fact]
+            parts = (sample.id, sample.prompt, *sample.answers, *sample.options, *facts, "\n")
+            digest.update("\x00".join(parts).encode())
         return digest.hexdigest()[:16]
 
 

@@ -60,7 +60,7 @@ class Gqa(FetchedDataset):
     name: ClassVar[str] = "gqa"
     description: ClassVar[str] = "GQA, balanced: photographs, answers of a word or two"
     licence: ClassVar[str] = "CC BY 4.0 (questions); Visual Genome and COCO terms (images)"
-    scoring: ClassVar[str] = "gqa"
+    scoring: ClassVar[str] = "gqa_official"
     max_new_tokens: ClassVar[int] = 16
     about_mb: ClassVar[int] = 68
 

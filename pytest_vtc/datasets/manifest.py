@@ -12,6 +12,7 @@ One JSON object a line, blank lines ignored, UTF-8:
               may only be missing where scoring is "none"
     options   list of option texts of a multiple-choice question, A first (may be missing)
     category  what the per-category table groups by (may be missing)
+    facts     object of strings: what else a scoring rule or a published metric needs to know (may be missing)
     group     samples of one group are neighbours in a run, drawn together and one cluster in its statistics;
               the first image's path if missing
 
@@ -41,14 +42,14 @@ from typing import Any, cast
 
 from pytest_vtc.datasets.base import DatasetError, ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
-from pytest_vtc.scoring import ScoringError, rule
+from pytest_vtc.scoring import NO_FACTS, ScoringError, rule
 from pytest_vtc.whole_file import write_whole
 
 VERSION = 1
 DEFAULT_SCORING = "auto"
 DEFAULT_MAX_NEW_TOKENS = 32
 MAX_OPTIONS = 26
-_RULES_OF_OPTIONS = frozenset({"mmmu_pro"})
+_RULES_OF_OPTIONS = frozenset({"mmmu_pro_official"})
 _HEADER_KEY = "manifest"
 _NAME = re.compile(r"[\w.+-]+", re.ASCII)
 
@@ -187,6 +188,7 @@ def _sample(row: Mapping[str, Any], images: _Images, line: int, scoring: str) ->
         options=options,
         category=_text(row, "category", row["category"]) if row.get("category") is not None else "",
         group=_text(row, "group", row["group"]) if row.get("group") is not None else posixpath.normpath(names[0]),
+        facts=_facts(row),
     )
 
 
@@ -240,6 +242,15 @@ def _answer(value: Any) -> str:
     if not text.strip():
         raise _RowError('"answer" is blank; nothing could ever match it')
     return text
+
+
+def _facts(row: Mapping[str, Any]) -> Mapping[str, str]:
+    value = row.get("facts")
+    if not value and (value is None or isinstance(value, dict)):
+        return NO_FACTS
+    if not isinstance(value, dict):
+        raise _RowError(f'"facts" must be an object of strings, not {_kind(value)}')
+    return {_text(row, "facts", key): _text(row, "facts", fact) for key, fact in cast("dict[Any, Any]", value).items()}
 
 
 def _list(row: Mapping[str, Any], key: str) -> list[Any]:

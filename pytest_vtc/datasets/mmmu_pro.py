@@ -34,7 +34,7 @@ class MmmuPro(FetchedDataset):
     name: ClassVar[str] = "mmmu_pro"
     description: ClassVar[str] = "MMMU-Pro, standard, 4 options: college subjects, multiple choice"
     licence: ClassVar[str] = "Apache-2.0"
-    scoring: ClassVar[str] = "mmmu_pro"
+    scoring: ClassVar[str] = "mmmu_pro_official"
     max_new_tokens: ClassVar[int] = 256
     about_mb: ClassVar[int] = 678
     folders: ClassVar[tuple[str, ...]] = ("standard (4 options)",)

@@ -19,7 +19,7 @@ from pytest_vtc.standings import MeanShare, Pair
 from pytest_vtc.statistics import Interval
 from pytest_vtc.whole_file import write_whole
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SCHEMA = Path(__file__).with_name("results.schema.json")
 
 RUN_DEPENDENT = "run"
@@ -88,6 +88,7 @@ def sample_line(measurement: Measurement) -> dict[str, Any]:
         "category": measurement.category,
         "group": measurement.group,
         "expected": list(measurement.expected),
+        "facts": dict(measurement.facts),
         "answer": generation.answer,
         "parsed": measurement.parsed,
         "score": _finite(measurement.score),
@@ -135,6 +136,7 @@ def measurement_of(line: Mapping[str, Any], cell: Cell) -> Measurement:
         unparsed=line["unparsed"],
         cached=run["cached"],
         order=run["order"],
+        facts=line["facts"],
     )
 
 

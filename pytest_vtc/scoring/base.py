@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Protocol
 
 
@@ -13,7 +14,11 @@ class ScoringError(ValueError):
 
 @dataclass(frozen=True)
 class Score:
-    """value: 0 (wrong) to 1 (right). parsed: what the rule read in the answer. unparsed: it found nothing to read."""
+    """value: 0 (wrong) to 1 (right). parsed: what the rule read in the answer. unparsed: it found nothing to read.
+
+    A rule that falls back on something where it finds nothing (a guess, "yes") is unparsed there all the same; its
+    value is then what the fallback is worth: of a guess at random, the chance of a hit.
+    """
 
     value: float
     parsed: str | None
@@ -21,15 +26,42 @@ class Score:
 
 
 NOTHING = Score(0.0, None, True)
-"""An answer that is empty, or in which the rule finds nothing: wrong, and counted as unparsed."""
+"""An answer in which there is nothing to read: wrong, and counted as unparsed."""
+
+NO_FACTS: Mapping[str, str] = MappingProxyType({})
+"""What is known of a question beyond its answers and options: nothing."""
 
 
 class Rule(Protocol):
-    """Judges one answer. Never raises, whatever the model said; an empty or blank answer is always `NOTHING`."""
+    """Judges one answer. Never raises, whatever the model said. Rules of others give their verdicts to the letter."""
 
     name: ClassVar[str]
     description: ClassVar[str]
 
-    def score(self, prediction: str, answers: Sequence[str], options: Sequence[str]) -> Score:
-        """prediction: what the model said. answers: every accepted one. options: texts of the choices, A first."""
+    def score(
+        self, prediction: str, answers: Sequence[str], options: Sequence[str], facts: Mapping[str, str] = NO_FACTS
+    ) -> Score:
+        """prediction: what the model said. answers: every accepted one. options: texts of the choices, A first.
+
+        facts: what else the dataset says of the question and the rule depends on, such as its `answer_type`.
+        """
         ...
+
+
+def judged(
+    rule: Rule,
+    prediction: str,
+    answers: Sequence[str],
+    options: Sequence[str] = (),
+    facts: Mapping[str, str] = NO_FACTS,
+    *,
+    literal: bool = False,
+) -> Score:
+    """The score that counts in a run: that of the rule, but an empty or blank answer is wrong and unparsed.
+
+    Some official rules reward silence (POPE takes it for "yes", MMMU guesses a letter), by which a compressor that
+    silences the model would gain. literal: score it as the rule does all the same.
+    """
+    if not literal and not prediction.strip():
+        return NOTHING
+    return rule.score(prediction, answers, options, facts)

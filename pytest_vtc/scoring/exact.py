@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from pytest_vtc.scoring.base import NOTHING, Score
+from pytest_vtc.scoring.base import NO_FACTS, NOTHING, Score
 
 
 class Exact:
@@ -19,7 +19,9 @@ class Exact:
     name: ClassVar[str] = "exact"
     description: ClassVar[str] = "exact match, ignoring case, blanks and a full stop at the end"
 
-    def score(self, prediction: str, answers: Sequence[str], options: Sequence[str]) -> Score:
+    def score(
+        self, prediction: str, answers: Sequence[str], options: Sequence[str], facts: Mapping[str, str] = NO_FACTS
+    ) -> Score:
         parsed = normalise(prediction)
         if not parsed:
             return NOTHING

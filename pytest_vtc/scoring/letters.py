@@ -1,15 +1,17 @@
 """Reads the letter of a multiple-choice answer out of whatever a model wraps around it."""
 
+# ruff: noqa: ARG002  # signatures are the contract's, whether or not an implementation needs all of it
+
 from __future__ import annotations
 
 import re
 import string
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pytest_vtc.scoring.base import NOTHING, Score
+from pytest_vtc.scoring.base import NO_FACTS, NOTHING, Score
 from pytest_vtc.scoring.exact import normalise
 
 LETTERS = "ABCDEFGHIJ"
@@ -36,7 +38,9 @@ class Letters:
     name: ClassVar[str] = "letters"
     description: ClassVar[str] = "the letter of a multiple-choice answer, A to J or as many as there are options"
 
-    def score(self, prediction: str, answers: Sequence[str], options: Sequence[str]) -> Score:
+    def score(
+        self, prediction: str, answers: Sequence[str], options: Sequence[str], facts: Mapping[str, str] = NO_FACTS
+    ) -> Score:
         parsed = read_letter(prediction, options)
         if parsed is None:
             return NOTHING

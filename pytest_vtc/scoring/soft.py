@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from pytest_vtc.scoring.base import NOTHING, Score
+from pytest_vtc.scoring.base import NO_FACTS, NOTHING, Score
 
 
 class Soft:
@@ -28,7 +28,9 @@ class Soft:
     name: ClassVar[str] = "soft"
     description: ClassVar[str] = "the answer's words stand in the prediction, not denied"
 
-    def score(self, prediction: str, answers: Sequence[str], options: Sequence[str]) -> Score:
+    def score(
+        self, prediction: str, answers: Sequence[str], options: Sequence[str], facts: Mapping[str, str] = NO_FACTS
+    ) -> Score:
         said = _words(prediction)
         if not any(word not in _MARKS for word in said):
             literal = prediction.strip()

@@ -88,7 +88,7 @@ def test_images_of_the_hub_are_kept_byte_for_byte(hub_copy: Path, tmp_path: Path
 
 def test_manifest_says_where_it_comes_from(published: Path, tmp_path: Path, said: list[str]) -> None:
     header = read_header(Gqa().fetch(tmp_path, published, said.append))
-    assert (header.scoring, header.max_new_tokens) == ("gqa", 16)
+    assert (header.scoring, header.max_new_tokens) == ("gqa_official", 16)
     assert (header.extra["source"], header.extra["split"]) == (str(published.resolve()), "testdev")
     assert "CC BY 4.0" in header.extra["licence"]
     assert "CC BY 4.0" in said[0]

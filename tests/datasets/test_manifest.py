@@ -92,8 +92,10 @@ def test_scoring_is_auto_without_a_header(read: Read) -> None:
 
 
 def test_header_overrides_scoring_length_and_name(read: Read) -> None:
-    header = read({"manifest": 1, "scoring": "gqa", "max_new_tokens": 5, "name": "mine", "source": "me"}, row()).header
-    assert (header.name, header.scoring, header.max_new_tokens, header.extra["source"]) == ("mine", "gqa", 5, "me")
+    said = {"manifest": 1, "scoring": "gqa_official", "max_new_tokens": 5, "name": "mine", "source": "me"}
+    header = read(said, row()).header
+    assert (header.name, header.scoring, header.max_new_tokens) == ("mine", "gqa_official", 5)
+    assert header.extra["source"] == "me"
 
 
 def test_answers_may_be_missing_where_nothing_is_scored(read: Read) -> None:
@@ -157,7 +159,7 @@ def test_bad_header_is_named_with_what_is_wrong(read: Read, header: dict[str, An
 
 def test_rule_that_needs_options_is_an_error_without_them(read: Read) -> None:
     with pytest.raises(DatasetError, match=r'm\.jsonl:2: the field "options" is missing'):
-        read({"manifest": 1, "scoring": "mmmu_pro"}, row(answer="A"))
+        read({"manifest": 1, "scoring": "mmmu_pro_official"}, row(answer="A"))
 
 
 def test_repeated_id_names_both_lines(read: Read) -> None:

@@ -126,7 +126,7 @@ def test_images_are_kept_byte_for_byte(fetched: Any, cell: dict[str, Any], suffi
 def test_manifest_says_where_it_comes_from(fetched: Any, tmp_path: Path, said: list[str]) -> None:
     fetched(mmmu_row(1), mmmu_row(2))
     header = read_header(MmmuPro().manifest_path(tmp_path / "home"))
-    assert (header.name, header.scoring, header.max_new_tokens) == ("mmmu_pro", "mmmu_pro", 256)
+    assert (header.name, header.scoring, header.max_new_tokens) == ("mmmu_pro", "mmmu_pro_official", 256)
     assert header.extra["licence"] == "Apache-2.0"
     assert (header.extra["source"], header.extra["samples"]) == (str((tmp_path / "source").resolve()), 2)
     assert "licence: Apache-2.0" in said[0]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_vtc.scoring import NOTHING, ScoringError, known_rules, rule
+from pytest_vtc.scoring import NOTHING, ScoringError, judged, known_rules, rule
 from pytest_vtc.scoring.base import Score
 
 RULES = sorted(known_rules())
@@ -55,18 +55,23 @@ def test_any_answer_is_scored_between_0_and_1(
 @pytest.mark.parametrize("name", RULES)
 @given(blank=st.text(" \t\n\r\u00a0\u3000"), answer=predictions)
 def test_empty_answer_is_wrong_and_unparsed(name: str, blank: str, answer: str) -> None:
-    assert rule(name).score(blank, [answer, ""], ["x", "y", ""]) == NOTHING == Score(0.0, None, True)
+    assert judged(rule(name), blank, [answer, ""], ["x", "y", ""]) == NOTHING == Score(0.0, None, True)
+
+
+def test_empty_answer_is_scored_as_the_rule_does_where_that_is_asked_for() -> None:
+    mmmu_pro = rule("mmmu_pro_official")
+    assert judged(mmmu_pro, " ", ["A"], ["x", "y"], literal=True) == Score(0.5, None, True)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_the_answer_itself_is_right(name: str) -> None:
-    answer, options = ("B", ("x", "y")) if name in ("letters", "mmmu_pro") else ("cat", ())
+    answer, options = ("B", ("x", "y")) if name in ("letters", "mmmu_pro_official") else ("cat", ())
     assert rule(name).score(answer, [answer], options).value == 1
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_any_of_several_answers_is_right(name: str) -> None:
-    answers, options = (["A", "B"], ("x", "y")) if name in ("letters", "mmmu_pro") else (["dog", "cat"], ())
+    answers, options = (["A", "B"], ("x", "y")) if name in ("letters", "mmmu_pro_official") else (["dog", "cat"], ())
     assert rule(name).score(answers[1], answers, options).value == 1
 
 
@@ -83,8 +88,8 @@ def test_rule_describes_itself(name: str) -> None:
 
 
 def test_unknown_rule_gives_the_nearest() -> None:
-    with pytest.raises(ScoringError, match="unknown scoring rule 'mmmu': did you mean mmmu_pro"):
-        rule("mmmu")
+    with pytest.raises(ScoringError, match="unknown scoring rule 'mmmu_pro': did you mean mmmu_pro_official"):
+        rule("mmmu_pro")
 
 
 def test_scoring_imports_nothing_heavy() -> None:

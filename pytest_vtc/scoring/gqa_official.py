@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from pytest_vtc.scoring.base import NOTHING, Score
+from pytest_vtc.scoring.base import NO_FACTS, Score
 
 
-class Gqa:
+class GqaOfficial:
     """Right if the prediction, without full stops at the end and in lower case, is the answer, character by character.
 
     As LLaVA's `convert_gqa_for_eval.py` prepares a submission and GQA's `eval.py` compares it. Nothing else is
@@ -18,11 +18,11 @@ class Gqa:
     model's tokens has to strip.
     """
 
-    name: ClassVar[str] = "gqa"
+    name: ClassVar[str] = "gqa_official"
     description: ClassVar[str] = "GQA's official exact match: lower case, full stops at the end removed"
 
-    def score(self, prediction: str, answers: Sequence[str], options: Sequence[str]) -> Score:
-        if not prediction.strip():
-            return NOTHING
+    def score(
+        self, prediction: str, answers: Sequence[str], options: Sequence[str], facts: Mapping[str, str] = NO_FACTS
+    ) -> Score:
         parsed = prediction.rstrip(".").lower()
-        return Score(float(parsed in answers), parsed, False)
+        return Score(float(parsed in answers), parsed, not parsed.strip())

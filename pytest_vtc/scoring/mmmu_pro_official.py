@@ -1,42 +1,42 @@
 """MMMU-Pro's official reading of multiple-choice answers, `parse_multi_choice_response` of its evaluate.py."""
 
+# ruff: noqa: ARG002  # signatures are the contract's, whether or not an implementation needs all of it
+
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from pytest_vtc.scoring.base import NOTHING, Score
+from pytest_vtc.scoring.base import NO_FACTS, Score
 
 _CUE = "Answer:"
 _WORDS_TO_SEARCH_FOR_OPTION_TEXTS = 5
 
 
-class MmmuPro:
+class MmmuProOfficial:
     """Right if the letter read is the answer; where the official rule would guess at random, the chance of a hit.
 
     A random guess would add noise to every difference between stock and compressed, so its expectation, 1 / number of
-    options, is scored and the answer marked unparsed. One departure: an empty answer scores 0. The official rule gives
-    it the same chance, by which a compressor that silences the model would score 25 %; `official_value` keeps to it.
+    options, is scored and the answer marked unparsed.
     """
 
-    name: ClassVar[str] = "mmmu_pro"
+    name: ClassVar[str] = "mmmu_pro_official"
     description: ClassVar[str] = "MMMU-Pro's official parser; unreadable answers score the chance of a guess"
 
-    def score(self, prediction: str, answers: Sequence[str], options: Sequence[str]) -> Score:
-        if not prediction.strip():
-            return NOTHING
+    def score(
+        self, prediction: str, answers: Sequence[str], options: Sequence[str], facts: Mapping[str, str] = NO_FACTS
+    ) -> Score:
         parsed = parse(prediction, options)
-        value = max((official_value(prediction, answer, options) for answer in answers), default=0.0)
-        return Score(value, parsed, parsed is None)
+        if parsed is None:
+            return Score(chance(answers, options), None, True)
+        return Score(float(parsed in answers), parsed, False)
 
 
-def official_value(prediction: str, answer: str, options: Sequence[str]) -> float:
-    """What the official rule gives on average: 1 or 0, or the chance of a guess where it reads no letter."""
-    parsed = parse(prediction, options)
-    if parsed is not None:
-        return float(parsed == answer)
-    return 1 / len(options) if answer in list(_letters(options)) else 0.0
+def chance(answers: Sequence[str], options: Sequence[str]) -> float:
+    """How often a letter drawn at random from those of the options is an accepted one."""
+    letters = _letters(options)
+    return sum(letter in answers for letter in letters) / len(letters) if letters else 0.0
 
 
 def parse(response: str, options: Sequence[str]) -> str | None:

@@ -1,0 +1,27 @@
+"""Published metrics by name."""
+
+from __future__ import annotations
+
+import functools
+
+from pytest_vtc.scoring.base import ScoringError
+from pytest_vtc.scoring.published.base import Answered, Published
+
+__all__ = ["Answered", "Published", "known_metrics", "metric"]
+
+
+def known_metrics() -> dict[str, Published]:
+    """Every published metric by name."""
+    every: list[Published] = []
+    return {each.name: each for each in every}
+
+
+@functools.cache
+def metric(name: str) -> Published:
+    """The metric called `name`. Raises ScoringError, naming the nearest ones, if there is none."""
+    metrics = known_metrics()
+    if name not in metrics:
+        from pytest_vtc.datasets.base import nearest
+
+        raise ScoringError(f"unknown published metric {name!r}: {nearest(name, list(metrics))}")
+    return metrics[name]
