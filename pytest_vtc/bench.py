@@ -374,10 +374,12 @@ def _how_it_died(how: str) -> str:
 
 
 def _score(case: Case, generation: Generation, cached: bool) -> Measurement:
-    sample = case.sample
+    sample, data = case.sample, case.block.data
     score = (
-        judged(rule(case.block.data.scoring), generation.answer, sample.answers, sample.options, sample.facts)
-        if sample.answers
+        judged(
+            rule(data.scoring), generation.answer, sample.answers, sample.options, sample.facts, literal=data.literal
+        )
+        if sample.answers and data.scoring != "none"
         else None
     )
     return Measurement(

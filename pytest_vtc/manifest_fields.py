@@ -31,11 +31,18 @@ class ModelInfo(TypedDict):
 
 
 class DatasetInfo(TypedDict):
-    """A dataset as it was used. n: samples drawn of `size`; scoring: the rule's name, "none" if not scored."""
+    """A dataset as it was used.
+
+    n: samples drawn of `size`. scoring: the rule's name, "none" if not scored. literal: blank answers, which are wrong
+    otherwise, were scored as the rule does. published: the metric shown beside accuracy. prompt_style: whose wording.
+    """
 
     n: int
     size: int
     scoring: str
+    literal: bool
+    published: str | None
+    prompt_style: str
     max_new_tokens: int
     fingerprint: str
 

@@ -67,6 +67,8 @@ class Settings:
     baseline: Path | None = None
     max_regression: float | None = None
     sequential: bool = False
+    scoring: str | None = None
+    prompt_style: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,11 @@ OPTIONS = (
         "n", "samples per dataset, drawn with whole images by --vtc-seed, or 'all'; default 200 for the embedded "
         "datasets, all for others", "N", file_keys=("n_samples", "n"),
     ),
+    _Option("scoring", "how answers are scored: official, lmms (lmms-eval) or vlmevalkit, to the letter, as far as the "
+            "dataset has them; or a rule's name; or none; default: the dataset's rule, but empty answers are wrong",
+            "RULE", file_keys=("scoring",)),
+    _Option("prompt-style", "whose wording prompts have, such as official, lmms or vlmevalkit; default: the dataset's",
+            "STYLE", file_keys=("prompt_style",)),
     _Option("seed", "seed of the draw of samples and of stochastic compressors; default 42", "SEED", ini_type="int",
             file_keys=("seed",)),
     _Option("random-seeds", "measure a compressor that draws at random (one with a parameter `seed`, if that is not "
@@ -243,6 +250,8 @@ def read_settings(config: pytest.Config) -> Settings:
         baseline=None if baseline is None else Path(str(baseline)).expanduser(),
         max_regression=max_regression,
         sequential=flags["sequential"],
+        scoring=None if values["scoring"] is None else str(values["scoring"]),
+        prompt_style=None if values["prompt-style"] is None else str(values["prompt-style"]),
     )
 
 

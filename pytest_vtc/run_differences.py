@@ -11,7 +11,7 @@ from pytest_vtc.manifest_fields import Manifest
 from pytest_vtc.report.columns import clipped
 
 _OF_A_MODEL = ("revision", "dtype", "quantization", "attention", "positions", "random_weights")
-_OF_A_DATASET = ("scoring", "max_new_tokens", "size")
+_OF_A_DATASET = ("scoring", "literal", "prompt_style", "max_new_tokens", "size")
 _GRID = {"ratios", "n", "random_seeds"}
 """Settings that say which cells and samples there are: what both runs have is compared."""
 

@@ -56,6 +56,9 @@ def describe_sweep(sweep: Sweep, keys: CaseKeys) -> Manifest:
             "n": len(block.data.samples),
             "size": block.data.size,
             "scoring": block.data.scoring,
+            "literal": block.data.literal,
+            "published": block.data.published,
+            "prompt_style": block.data.prompt_style,
             "max_new_tokens": block.max_new_tokens,
             "fingerprint": block.data.fingerprint(),
         }
@@ -75,7 +78,7 @@ def describe_sweep(sweep: Sweep, keys: CaseKeys) -> Manifest:
     }
     # Said elsewhere in the file, or where results go and not what they are.
     left_out = {"models", "random_weights", "data", "compressors", "output", "fresh", "seed", "shard"}
-    left_out |= {"gates", "gate_inconclusive", "baseline", "max_regression"}
+    left_out |= {"gates", "gate_inconclusive", "baseline", "max_regression", "scoring", "prompt_style"}
     return {
         "pytest_vtc": importlib.metadata.version("pytest-vtc"),
         "seed": settings.seed,

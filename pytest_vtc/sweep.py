@@ -198,7 +198,8 @@ def build_sweep(settings: Settings) -> Sweep:
         embedded = location.label == TINY or location.random is not None
         for spec in settings.data or (EMBEDDED_DATA if embedded else DEFAULT_DATA):
             if spec not in opened:
-                drawn = open_samples(spec, data_home(), _n(settings, spec), settings.seed)
+                n, how = _n(settings, spec), (settings.scoring, settings.prompt_style)
+                drawn = open_samples(spec, data_home(), n, settings.seed, *how)
                 opened[spec] = in_random_order(drawn, settings.seed) if settings.sequential else drawn
             data = opened[spec]
             _check_answers(settings, data)

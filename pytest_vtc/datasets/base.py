@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, Protocol
 
 from PIL import Image
@@ -60,11 +61,17 @@ class Sample:
         return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
+OWN_STYLE = "own"
+"""The wording of prompts that follow nobody else's."""
+
+
 @dataclass(frozen=True)
 class SampleSet:
     """The samples a run uses, in run order, and how to score and generate for them.
 
-    scoring: name of a rule in `pytest_vtc.scoring`, or "none" for samples without answers.
+    scoring: name of a rule in `pytest_vtc.scoring`, or "none" for samples without answers. literal: blank answers are
+    scored as the rule does, too. published: name of a metric in `pytest_vtc.scoring.published`, or None.
+    prompt_style: whose wording the prompts have. whole_groups: a group that is cut would be worth nothing.
     size: how many samples the whole dataset has, of which `samples` may be a draw. own_order: where the run's order is
     not the dataset's, the places in `samples` in the dataset's.
     """
@@ -74,6 +81,10 @@ class SampleSet:
     scoring: str
     max_new_tokens: int
     size: int
+    literal: bool = False
+    published: str | None = None
+    prompt_style: str = OWN_STYLE
+    whole_groups: bool = False
     own_order: Sequence[int] | None = None
 
     def fingerprint(self) -> str:
@@ -100,6 +111,15 @@ class Dataset(ABC):
     max_new_tokens: ClassVar[int]
     default_n: ClassVar[int | None] = None
     """How many samples a run takes when nobody says; None for all of them."""
+    scorings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """The rules that `official`, `lmms` (lmms-eval) and `vlmevalkit` name for it, as far as there are."""
+    published: ClassVar[str | None] = None
+    """The metric by which its authors rank models, where that is not accuracy: a name in `scoring.published`."""
+    prompt_style: ClassVar[str] = OWN_STYLE
+    prompt_styles: ClassVar[tuple[str, ...]] = ()
+    """Whose wording its prompts have when nobody says, and whose else they can have."""
+    whole_groups: ClassVar[bool] = False
+    """Its score is made of whole groups (pairs, rotations), so that a draw never cuts one."""
 
     @abstractmethod
     def state(self, home: Path) -> str:
@@ -114,9 +134,10 @@ class Dataset(ABC):
         """
 
     @abstractmethod
-    def load(self, home: Path) -> Sequence[Sample]:
+    def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:
         """All samples in the dataset's own order, samples of one group side by side. Opens no image.
 
+        prompt_style: one of `prompt_styles`; the dataset's own if None.
         Raises DatasetError if it is not fetched, naming the command that fetches it.
         """
 

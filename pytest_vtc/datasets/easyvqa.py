@@ -33,7 +33,7 @@ class EasyVqa(Dataset):
         progress(f"{self.name} is built in: nothing to fetch")
         return None
 
-    def load(self, home: Path) -> Sequence[Sample]:
+    def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:
         return _samples()
 
 

@@ -43,11 +43,11 @@ class FetchedDataset(Dataset):
         begun = "fetched in part" if self.images_folder(home).is_dir() else "not fetched"
         return f"{begun} (about {self.about_mb:,} MB)"
 
-    def load(self, home: Path) -> Sequence[Sample]:
+    def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:
         path = self.manifest_path(home)
         if not path.is_file():
             raise DatasetError(f"{self.name} is not fetched; run: python -m pytest_vtc fetch {self.name}")
-        return read_manifest(path).samples
+        return read_manifest(path, prompt_style).samples
 
     def announce(self, progress: Progress, source: Path | None) -> None:
         origin = f"from {source}" if source is not None else f"about {self.about_mb:,} MB from the Hub"
@@ -61,6 +61,10 @@ class FetchedDataset(Dataset):
             "scoring": self.scoring,
             "max_new_tokens": self.max_new_tokens,
             "licence": self.licence,
+            "prompt_style": self.prompt_style,
+            "whole_groups": self.whole_groups,
+            **({"scorings": dict(self.scorings)} if self.scorings else {}),
+            **({"published": self.published} if self.published else {}),
             **facts,
         }
         write_manifest(path, header, rows)

@@ -8,6 +8,7 @@ One JSON object a line, blank lines ignored, UTF-8:
     image     path of the image, relative to the manifest's folder; or instead
     images    list of such paths, in the order in which the model sees them
     prompt    what the model is asked, exactly
+    prompts   object: the prompt in other styles, by the style's name, for --vtc-prompt-style (may be missing)
     answer    a string, a number, or a list of them: every accepted answer (1.0 is read as "1");
               may only be missing where scoring is "none"
     options   list of option texts of a multiple-choice question, A first (may be missing)
@@ -24,6 +25,10 @@ Other keys of a row are left alone. The first line may be a header instead, reco
     name            what tables and cell ids call the dataset; the file's name if missing
     scoring         a rule of `pytest_vtc.scoring`, or "none"; "auto" if missing
     max_new_tokens  longest answer; 32 if missing
+    scorings        object: the rules that --vtc-scoring calls official, lmms and vlmevalkit
+    published       a metric of `pytest_vtc.scoring.published`, shown beside accuracy
+    prompt_style    what the style of "prompt" is called; "own" if missing
+    whole_groups    true if a draw must not cut a group: pairs, or one question in several orders of its options
 
 `fetch` adds to the header where its files come from: source, revision, licence, samples, image_bytes.
 """
@@ -35,14 +40,15 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from pytest_vtc.datasets.base import DatasetError, ImageSource, Sample
+from pytest_vtc.datasets.base import OWN_STYLE, DatasetError, ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.scoring import NO_FACTS, ScoringError, rule
+from pytest_vtc.scoring.published import metric
 from pytest_vtc.whole_file import write_whole
 
 VERSION = 1
@@ -61,6 +67,10 @@ class Header:
     name: str | None = None
     scoring: str = DEFAULT_SCORING
     max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS
+    scorings: Mapping[str, str] = field(default_factory=dict[str, str])
+    published: str | None = None
+    prompt_style: str = OWN_STYLE
+    whole_groups: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -75,9 +85,10 @@ class _RowError(ValueError):
     """What is wrong with one line; the reader adds which line."""
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, prompt_style: str | None = None) -> Manifest:
     """All samples, those of one group side by side. Sees to it that the images exist, and opens none.
 
+    prompt_style: the style whose prompts are taken; that of "prompt" if None.
     Raises DatasetError, with file and line, for anything that is not as the module's description says.
     """
     header, samples = Header(), list[Sample]()
@@ -90,7 +101,7 @@ def read_manifest(path: Path) -> Manifest:
                     raise _RowError('the header (the object with the key "manifest") must be the first line')
                 header = _header(row)
                 continue
-            sample = _sample(row, images, line, header.scoring)
+            sample = _sample(row, images, line, header, prompt_style)
             if (other := lines_of_ids.setdefault(sample.id, line)) != line:
                 raise _RowError(f"the id {sample.id!r} was used in line {other} already; ids must be unique")
             samples.append(sample)
@@ -164,32 +175,58 @@ def _header(row: Mapping[str, Any]) -> Header:
         raise _RowError(f'"scoring" must be a string, not {_kind(scoring)}')
     if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int) or longest < 1):
         raise _RowError(f'"max_new_tokens" is {longest!r}; it must be a whole number above 0')
-    if scoring not in (None, "none"):
-        try:
-            rule(scoring)
-        except ScoringError as error:
-            raise _RowError(f'"scoring": {error}') from error
-    return Header(name, scoring or DEFAULT_SCORING, longest or DEFAULT_MAX_NEW_TOKENS, dict(row))
+    scorings = _object_of_strings(row, "scorings")
+    published, style = _optional_text(row, "published"), _optional_text(row, "prompt_style")
+    whole_groups = row.get("whole_groups", False)
+    if not isinstance(whole_groups, bool):
+        raise _RowError(f'"whole_groups" must be true or false, not {_kind(whole_groups)}')
+    for key, names in {"scoring": [scoring], "scorings": scorings.values()}.items():
+        for each in names:
+            _look_up(key, rule, each if each != "none" else None)
+    _look_up("published", metric, published)
+    return Header(
+        name,
+        scoring or DEFAULT_SCORING,
+        longest or DEFAULT_MAX_NEW_TOKENS,
+        scorings,
+        published,
+        style or OWN_STYLE,
+        whole_groups,
+        dict(row),
+    )
 
 
-def _sample(row: Mapping[str, Any], images: _Images, line: int, scoring: str) -> Sample:
+def _look_up(key: str, known: Callable[[str], object], name: str | None) -> None:
+    try:
+        if name is not None:
+            known(name)
+    except ScoringError as error:
+        raise _RowError(f'"{key}": {error}') from error
+
+
+def _sample(row: Mapping[str, Any], images: _Images, line: int, header: Header, prompt_style: str | None) -> Sample:
     names = _image_names(row)
-    answers = _answers(row, required=scoring != "none")
+    answers = _answers(row, required=header.scoring != "none")
     options = tuple(_text(row, "options", item) for item in _list(row, "options"))
-    if scoring in _RULES_OF_OPTIONS and not options:
-        raise _RowError(f'the field "options" is missing, and the scoring rule {scoring!r} needs it')
+    if header.scoring in _RULES_OF_OPTIONS and not options:
+        raise _RowError(f'the field "options" is missing, and the scoring rule {header.scoring!r} needs it')
     if len(options) > MAX_OPTIONS:
         raise _RowError(f'"options" has {len(options)} entries; there are letters for {MAX_OPTIONS}')
     return Sample(
         id=_id(row),
         images=tuple(images.source(name, line) for name in names),
-        prompt=_text(row, "prompt", _required(row, "prompt")),
+        prompt=_prompt(row, header, prompt_style),
         answers=answers,
         options=options,
-        category=_text(row, "category", row["category"]) if row.get("category") is not None else "",
-        group=_text(row, "group", row["group"]) if row.get("group") is not None else posixpath.normpath(names[0]),
-        facts=_facts(row),
+        category=_optional_text(row, "category") or "",
+        group=_group(row, names[0]),
+        facts=_object_of_strings(row, "facts"),
     )
+
+
+def _group(row: Mapping[str, Any], first_image: str) -> str:
+    group = _optional_text(row, "group")
+    return posixpath.normpath(first_image) if group is None else group
 
 
 def _required(row: Mapping[str, Any], key: str) -> Any:
@@ -244,13 +281,27 @@ def _answer(value: Any) -> str:
     return text
 
 
-def _facts(row: Mapping[str, Any]) -> Mapping[str, str]:
-    value = row.get("facts")
+def _prompt(row: Mapping[str, Any], header: Header, style: str | None) -> str:
+    prompt, others = _text(row, "prompt", _required(row, "prompt")), _object_of_strings(row, "prompts")
+    if style is None or style == header.prompt_style:
+        return prompt
+    if style not in others:
+        known = ", ".join([header.prompt_style, *others])
+        raise _RowError(f"there is no prompt of the style {style!r}; known here: {known}")
+    return others[style]
+
+
+def _object_of_strings(row: Mapping[str, Any], key: str) -> Mapping[str, str]:
+    value = row.get(key)
     if not value and (value is None or isinstance(value, dict)):
         return NO_FACTS
     if not isinstance(value, dict):
-        raise _RowError(f'"facts" must be an object of strings, not {_kind(value)}')
-    return {_text(row, "facts", key): _text(row, "facts", fact) for key, fact in cast("dict[Any, Any]", value).items()}
+        raise _RowError(f'"{key}" must be an object of strings, not {_kind(value)}')
+    return {_text(row, key, name): _text(row, key, text) for name, text in cast("dict[Any, Any]", value).items()}
+
+
+def _optional_text(row: Mapping[str, Any], key: str) -> str | None:
+    return None if row.get(key) is None else _text(row, key, row[key])
 
 
 def _list(row: Mapping[str, Any], key: str) -> list[Any]:
@@ -264,7 +315,7 @@ def _list(row: Mapping[str, Any], key: str) -> list[Any]:
 
 def _text(row: Mapping[str, Any], key: str, value: Any) -> str:
     if not isinstance(value, str):
-        where = f'an entry of "{key}"' if isinstance(row.get(key), list) else f'"{key}"'
+        where = f'an entry of "{key}"' if isinstance(row.get(key), list | dict) else f'"{key}"'
         raise _RowError(f"{where} must be a string, not {_kind(value)}")
     try:
         value.encode()

@@ -60,7 +60,7 @@ class Probes(Dataset):
         progress(f"{self.name} is built in: nothing to fetch")
         return None
 
-    def load(self, home: Path) -> Sequence[Sample]:
+    def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:
         return _samples("test")
 
 

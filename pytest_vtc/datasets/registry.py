@@ -6,17 +6,21 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_vtc.datasets.base import Dataset, DatasetError, Sample, SampleSet, nearest
+from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet, nearest
 from pytest_vtc.datasets.easyvqa import EasyVqa
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.manifest import read_manifest
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
 from pytest_vtc.datasets.probes import Probes
+from pytest_vtc.scoring import ScoringError, rule
+
+WHOSE = ("official", "lmms", "vlmevalkit")
+"""Whose rules can be asked for by these names: the authors' own, lmms-eval's, VLMEvalKit's."""
 
 
 def known_datasets() -> dict[str, Dataset]:
@@ -38,15 +42,19 @@ def data_home() -> Path:
     return Path(caches) / "pytest-vtc"
 
 
-def open_samples(spec: str, home: Path, n: int | None, seed: int) -> SampleSet:
-    """The samples that `spec` names: all of them, or a draw of exactly `n` if that is not None.
+def open_samples(
+    spec: str, home: Path, n: int | None, seed: int, scoring: str | None = None, prompt_style: str | None = None
+) -> SampleSet:
+    """The samples that `spec` names: all of them, or a draw of `n` if that is not None.
 
     spec: a known name, which wins over a folder of that name; a path to a *.jsonl manifest; a folder of images.
-    A draw takes whole groups in an order that depends on the seed and the groups' names alone, cuts the last one short
-    if need be, and keeps the dataset's order. So a smaller draw is part of a larger one of the same seed.
+    scoring: `official`, `lmms` or `vlmevalkit`, or a rule's name; the dataset's own if None. prompt_style: as it says.
+    A draw takes whole groups in an order that depends on the seed and the groups' names alone, and keeps the dataset's
+    order. So a smaller draw is part of a larger one of the same seed. It has exactly n samples, the last group being
+    cut short if need be; of a dataset whose score is made of whole groups, at most n (at least one group).
     Raises DatasetError.
     """
-    data = _whole(spec, home)
+    data = _whole(spec, home, scoring, prompt_style)
     seen: set[str] = set()
     for sample in data.samples:
         if sample.id in seen:
@@ -60,7 +68,28 @@ def open_samples(spec: str, home: Path, n: int | None, seed: int) -> SampleSet:
         raise DatasetError(
             f"{spec}: asked for {n:,} samples, but it has {data.size:,}; ask for at most that many, or for all of them"
         )
-    return SampleSet(data.name, _draw(data.samples, n, seed), data.scoring, data.max_new_tokens, data.size)
+    return drawn_from(data, n, seed)
+
+
+def drawn_from(data: SampleSet, n: int, seed: int) -> SampleSet:
+    """A draw of `n` samples; see `open_samples`."""
+    groups = [sample.group or sample.id for sample in data.samples]
+    return replace(data, samples=[data.samples[place] for place in draw(groups, n, seed, data.whole_groups)])
+
+
+def draw(groups: Sequence[str], n: int, seed: int, whole_groups: bool) -> list[int]:
+    """The places of the samples that a draw of `n` takes, ascending; see `open_samples`. groups: of each sample."""
+    places: dict[str, list[int]] = {}
+    for place, group in enumerate(groups):
+        places.setdefault(group, []).append(place)
+    chosen: list[int] = []
+    for group in _by_hash(places, str(seed)):
+        if chosen and whole_groups and len(chosen) + len(places[group]) > n:
+            break
+        chosen += places[group]
+        if len(chosen) >= n:
+            break
+    return sorted(chosen if whole_groups else chosen[:n])
 
 
 def in_random_order(data: SampleSet, seed: int) -> SampleSet:
@@ -83,21 +112,46 @@ def _by_hash(names: Iterable[str], seed: str) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}\x00{name}".encode()).digest())
 
 
-def _whole(spec: str, home: Path) -> SampleSet:
+def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None) -> SampleSet:
     known = known_datasets()
     if (dataset := known.get(spec)) is not None:
-        samples = dataset.load(home)
-        return SampleSet(dataset.name, samples, dataset.scoring, dataset.max_new_tokens, len(samples))
+        if prompt_style not in (None, dataset.prompt_style, *dataset.prompt_styles):
+            raise _no_such_style(spec, prompt_style, (dataset.prompt_style, *dataset.prompt_styles))
+        samples = dataset.load(home, prompt_style)
+        whole = SampleSet(
+            dataset.name,
+            samples,
+            dataset.scoring,
+            dataset.max_new_tokens,
+            len(samples),
+            published=dataset.published,
+            prompt_style=prompt_style or dataset.prompt_style,
+            whole_groups=dataset.whole_groups,
+        )
+        return _scored_by(whole, scoring, dataset.scorings)
     path = Path(spec).expanduser()
     if path.is_dir():
+        if prompt_style not in (None, OWN_STYLE):
+            raise _no_such_style(spec, prompt_style, (OWN_STYLE,))
         samples = folder_samples(path)
-        return SampleSet(_name(path.resolve().name), samples, SCORING, MAX_NEW_TOKENS, len(samples))
+        whole = SampleSet(_name(path.resolve().name), samples, SCORING, MAX_NEW_TOKENS, len(samples))
+        return _scored_by(whole, scoring, {})
     if path.suffix == ".jsonl" and path.exists():
-        manifest = read_manifest(path)
+        manifest = read_manifest(path, prompt_style)
         # A file called manifest.jsonl says nothing; the folder it lies in does.
         name = manifest.header.name or _name(path.resolve().parent.name if path.stem == "manifest" else path.stem)
         header = manifest.header
-        return SampleSet(name, manifest.samples, header.scoring, header.max_new_tokens, len(manifest.samples))
+        whole = SampleSet(
+            name,
+            manifest.samples,
+            header.scoring,
+            header.max_new_tokens,
+            len(manifest.samples),
+            published=header.published,
+            prompt_style=prompt_style or header.prompt_style,
+            whole_groups=header.whole_groups,
+        )
+        return _scored_by(whole, scoring, header.scorings)
     if path.exists():
         raise DatasetError(f"{spec}: neither a manifest (*.jsonl) nor a folder of images")
     if _looks_like_path(spec):
@@ -107,6 +161,28 @@ def _whole(spec: str, home: Path) -> SampleSet:
     )
 
 
+def _no_such_style(spec: str, style: str | None, known: Sequence[str]) -> DatasetError:
+    return DatasetError(f"{spec}: there are no prompts of the style {style!r}; known here: {', '.join(known)}")
+
+
+def _scored_by(data: SampleSet, asked: str | None, scorings: Mapping[str, str]) -> SampleSet:
+    """The same samples, scored as was asked for."""
+    if asked is None or asked == "none":
+        return data if asked is None else replace(data, scoring="none", published=None)
+    if asked in WHOSE:
+        if asked not in scorings:
+            has = ", ".join(scorings) or "none of others"
+            raise DatasetError(f"{data.name}: no scoring called {asked!r} is known of it (there is {has}); name a rule")
+        return replace(data, scoring=scorings[asked], literal=True)
+    try:
+        rule(asked)
+    except ScoringError as error:
+        raise DatasetError(f"{data.name}: {error}; or {', '.join(WHOSE)}") from error
+    if bare := next((sample for sample in data.samples if not sample.answers), None):
+        raise DatasetError(f"{data.name}: it cannot be scored by {asked!r}: sample {bare.id!r} has no answers")
+    return replace(data, scoring=asked)
+
+
 def _looks_like_path(spec: str) -> bool:
     return "/" in spec or os.sep in spec or spec.startswith((".", "~")) or Path(spec).suffix != ""
 
@@ -114,15 +190,3 @@ def _looks_like_path(spec: str) -> bool:
 def _name(text: str) -> str:
     """A name that may stand in a cell's id, whose parts are divided by slashes."""
     return re.sub(r"[^\w.+-]+", "_", text) or "data"
-
-
-def _draw(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
-    groups: dict[str, list[int]] = {}
-    for position, sample in enumerate(samples):
-        groups.setdefault(sample.group or sample.id, []).append(position)
-    chosen: list[int] = []
-    for group in _by_hash(groups, str(seed)):
-        chosen += groups[group]
-        if len(chosen) >= n:
-            break
-    return [samples[position] for position in sorted(chosen[:n])]

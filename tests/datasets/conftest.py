@@ -11,11 +11,18 @@ from published_rows import Publish, Rows
 
 
 def _write(path: Path, rows: Rows, features: Any) -> None:
+    """Write rows as a parquet file of the types that `features` states."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=features.arrow_schema), path)
+
+
+@pytest.fixture
+def publish() -> Callable[[Path, Rows, Any], None]:
+    """Writes rows as one parquet file with the published `datasets.Features`: `publish(path, rows, features)`."""
+    return _write
 
 
 @pytest.fixture

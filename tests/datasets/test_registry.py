@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from pytest_vtc.datasets import registry
 from pytest_vtc.datasets.base import DatasetError, Sample, SampleSet
-from pytest_vtc.datasets.registry import data_home, in_random_order, known_datasets, open_samples
+from pytest_vtc.datasets.registry import data_home, drawn_from, in_random_order, known_datasets, open_samples
 
 
 @pytest.fixture
@@ -33,6 +34,12 @@ def manifest(tmp_path: Path) -> Path:
 
 def ids(samples: Sequence[Sample]) -> list[int]:
     return [int(sample.id) for sample in samples]
+
+
+def drawn_of(samples: Sequence[Sample], n: int, seed: int, whole_groups: bool = False) -> list[Sample]:
+    """What a draw of `n` takes of a data set of these samples."""
+    data = SampleSet("d", samples, "exact", 8, len(samples), whole_groups=whole_groups)
+    return list(drawn_from(data, n, seed).samples)
 
 
 def test_known_names() -> None:
@@ -157,7 +164,7 @@ def test_draw_is_not_the_head_and_keeps_the_order(manifest: Path) -> None:
 
 
 def test_samples_without_a_group_are_drawn_one_by_one() -> None:
-    drawn = registry._draw([Sample(f"s{i}", (), "?") for i in range(40)], 12, 42)
+    drawn = drawn_of([Sample(f"s{i}", (), "?") for i in range(40)], 12, 42)
     assert [sample.id for sample in drawn] != [f"s{i}" for i in range(12)]
 
 
@@ -166,13 +173,21 @@ def test_same_seed_draws_the_same(manifest: Path) -> None:
     assert ids(once) == ids(again)
 
 
+def test_draw_of_whole_groups_cuts_none() -> None:
+    samples = [Sample(f"s{i}", (), "?", group=f"g{i // 4}") for i in range(80)]
+    for n, expected in ((30, 28), (4, 4), (3, 4), (80, 80)):
+        drawn = drawn_of(samples, n, 1, whole_groups=True)
+        assert len(drawn) == expected
+        assert set(Counter(sample.group for sample in drawn).values()) == {4}
+
+
 @settings(max_examples=60, deadline=None)
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12), seed=st.integers(0, 2**32), data=st.data())
 def test_smaller_draw_is_part_of_a_larger_one(sizes: list[int], seed: int, data: st.DataObject) -> None:
     samples = [Sample(f"{g}-{i}", (), "?", group=str(g)) for g, size in enumerate(sizes) for i in range(size)]
     large = data.draw(st.integers(1, len(samples)))
     small = data.draw(st.integers(1, large))
-    draws = [registry._draw(samples, n, seed) for n in (small, large)]
+    draws = [drawn_of(samples, n, seed) for n in (small, large)]
     assert [len(draw) for draw in draws] == [small, large]
     assert {s.id for s in draws[0]} <= {s.id for s in draws[1]}
 
