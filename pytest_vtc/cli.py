@@ -1,4 +1,4 @@
-"""The command line beside pytest: `python -m pytest_vtc list | fetch | run | picture | merge | compare | export`."""
+"""The command line beside pytest: `python -m pytest_vtc list`, `fetch`, `run`, `score`, `merge`, `compare` and more."""
 
 from __future__ import annotations
 
@@ -105,6 +105,27 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("vtc-pictures"), metavar="DIR", help="where to (default: %(default)s)"
     )
     picture.set_defaults(command=_picture)
+
+    score = commands.add_parser(
+        "score",
+        help="score answers in a file by several rules side by side",
+        description="Scores answers that this tool or another has collected, by one rule or by several: a JSONL file "
+        "of objects with prediction, answer and options; of objects with id and prediction, with --data; or the "
+        "samples.jsonl of a run, with --data.",
+    )
+    score.add_argument("file", type=Path, metavar="FILE", help="the answers, one JSON object a line")
+    score.add_argument(
+        "--scoring",
+        nargs="+",
+        default=[],
+        metavar="RULE",
+        help="rules by name; with --data also official, lmms, vlmevalkit (default: the dataset's rule)",
+    )
+    score.add_argument("--data", metavar="DATA", help="the dataset whose samples were answered")
+    score.add_argument(
+        "--literal", action="store_true", help="blank answers are not simply wrong, but scored as the rule does"
+    )
+    score.set_defaults(command=_score)
 
     merge = commands.add_parser("merge", help="make one run of the shards of `pytest --vtc-shard I/N`")
     merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="output folder of a shard, one for each")
@@ -222,6 +243,12 @@ def _merge(options: argparse.Namespace) -> int:
     )
     print("\n".join(done.lines))
     return int(done.incomplete or not done.written or done.gate_failed)
+
+
+def _score(options: argparse.Namespace) -> None:
+    from pytest_vtc.scored_file import render, score_file
+
+    print("\n".join(render(score_file(options.file, options.data, options.scoring, options.literal))))
 
 
 def _export(options: argparse.Namespace) -> None:
