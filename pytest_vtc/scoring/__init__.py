@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import functools
 
+from pytest_vtc.scoring.ai2d import Ai2dLmms
 from pytest_vtc.scoring.auto import Auto
 from pytest_vtc.scoring.base import NO_FACTS, NOTHING, Rule, Score, ScoringError, judged
 from pytest_vtc.scoring.exact import Exact
 from pytest_vtc.scoring.gqa_official import GqaOfficial
 from pytest_vtc.scoring.letters import Letters
+from pytest_vtc.scoring.mcq_lmms import McqExtractLmms, MmstarLmms, RealworldqaLmms
+from pytest_vtc.scoring.mcq_vlmevalkit import McqVlmevalkit
+from pytest_vtc.scoring.mmbench_lmms import MmbenchLmmsStatic
+from pytest_vtc.scoring.mmmu import MmmuLmms, MmmuOfficial
+from pytest_vtc.scoring.mmmu_choices import MmmuMcLmms, MmmuMcOfficial
+from pytest_vtc.scoring.mmmu_open import MmmuOpenLmms, MmmuOpenOfficial
 from pytest_vtc.scoring.mmmu_pro_official import MmmuProOfficial
+from pytest_vtc.scoring.scienceqa import ScienceqaLlava, ScienceqaLmms, ScienceqaOfficial
+from pytest_vtc.scoring.seed import SeedLlava, SeedLmms
 from pytest_vtc.scoring.soft import Soft
 
 __all__ = ["NOTHING", "NO_FACTS", "Rule", "Score", "ScoringError", "judged", "known_rules", "rule"]
@@ -17,7 +26,15 @@ __all__ = ["NOTHING", "NO_FACTS", "Rule", "Score", "ScoringError", "judged", "kn
 
 def known_rules() -> dict[str, Rule]:
     """Every rule by name. ("none" is not among them: it says that a dataset has no answers to score by.)"""
-    every: list[Rule] = [Exact(), Letters(), Soft(), Auto(), MmmuProOfficial(), GqaOfficial()]
+    every: list[Rule] = [
+        *(Exact(), Letters(), Soft(), Auto()),
+        *(MmmuProOfficial(), MmmuOfficial(), MmmuMcOfficial(), MmmuOpenOfficial()),
+        *(MmmuLmms(), MmmuMcLmms(), MmmuOpenLmms()),
+        *(McqVlmevalkit(), McqExtractLmms(), MmbenchLmmsStatic(), MmstarLmms(), RealworldqaLmms()),
+        *(ScienceqaOfficial(), ScienceqaLlava(), ScienceqaLmms()),
+        *(SeedLlava(), SeedLmms(), Ai2dLmms()),
+        *(GqaOfficial(),),
+    ]
     return {each.name: each for each in every}
 
 
