@@ -6,13 +6,16 @@ import functools
 
 from pytest_vtc.scoring.base import ScoringError
 from pytest_vtc.scoring.published.base import Answered, Published
+from pytest_vtc.scoring.published.category_mean import CategoryMean
+from pytest_vtc.scoring.published.circular import Circular
+from pytest_vtc.scoring.published.mmmu import Mmmu
 
 __all__ = ["Answered", "Published", "known_metrics", "metric"]
 
 
 def known_metrics() -> dict[str, Published]:
     """Every published metric by name."""
-    every: list[Published] = []
+    every: list[Published] = [Circular(), CategoryMean(), Mmmu()]
     return {each.name: each for each in every}
 
 
