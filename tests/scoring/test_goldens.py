@@ -33,6 +33,8 @@ def test_verdicts_are_the_originals(file: Path) -> None:
             same = same and score.unparsed
         if isinstance(row.get("parsed"), str):
             same = same and (score.parsed or "") == row["parsed"]
+        if "normalized" in row:
+            same = same and score.parsed == row["normalized"]
         if not same:
             wrong.append((row, score))
     assert wrong == []
