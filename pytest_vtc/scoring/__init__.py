@@ -11,6 +11,7 @@ from pytest_vtc.scoring.base import NO_FACTS, NOTHING, Rule, Score, ScoringError
 from pytest_vtc.scoring.exact import Exact
 from pytest_vtc.scoring.gqa import GqaLmms, GqaOfficial, GqaVlmevalkit
 from pytest_vtc.scoring.letters import Letters
+from pytest_vtc.scoring.mathvision import Mathvision
 from pytest_vtc.scoring.mathvista import MathvistaNormalize
 from pytest_vtc.scoring.mcq_lmms import McqExtractLmms, MmstarLmms, RealworldqaLmms
 from pytest_vtc.scoring.mcq_vlmevalkit import McqVlmevalkit
@@ -45,7 +46,7 @@ def known_rules() -> dict[str, Rule]:
         *(VqaOfficial(), VqaEvalAI(), Vqav2Lmms(), VqaVlmevalkit()),
         *(Anls(), AnlsStvqa(), RelaxedAccuracy()),
         *(MmeYesNoOfficial(), MmeYesNoLmms(), PopeOfficial(), PopeLmms(), YornVlmevalkit()),
-        *(OcrbenchOfficial(), OcrbenchLmms(), MathvistaNormalize()),
+        *(OcrbenchOfficial(), OcrbenchLmms(), MathvistaNormalize(), Mathvision()),
     ]
     return {each.name: each for each in every}
 
