@@ -56,8 +56,9 @@ class Folder(Repository):
     """A clone of a repository, or just some of its files."""
 
     def __init__(self, path: Path, facts: Mapping[str, str] | None = None) -> None:
-        self.path, self.place = path, str(path)
+        self.path = path
         self.facts = facts if facts is not None else {"source": str(path.resolve())}
+        self.place = self.facts["source"]
         found: list[str] = []
         for folder, folders, names in os.walk(path):
             folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
@@ -78,10 +79,12 @@ class HubRepository(Repository):
         self._sizes, self._blame = sizes, blame
 
     def local(self, files: Sequence[str]) -> list[Path]:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import hf_hub_download, snapshot_download
 
         try:
             # Not by commit: the client would not note which commit `main` is, and find nothing of it without a network.
+            if list(files) == [CARD]:
+                return [Path(hf_hub_download(self.place, CARD, repo_type="dataset"))]
             patterns = [glob.escape(file) for file in files]
             folder = Path(snapshot_download(self.place, repo_type="dataset", allow_patterns=patterns))
         except Exception as error:

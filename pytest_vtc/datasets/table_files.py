@@ -46,7 +46,7 @@ def find(files: Iterable[str], card: Mapping[str, Any], configs: Sequence[str], 
     Raises NotInRepositoryError, saying what there is instead.
     """
     tables = [file for file in files if _suffix(file) and not _hidden(file)]
-    listed = _listed(card)
+    listed = _listed(card, tables)
     seen: dict[str, list[str]] = {}
     for config in configs:
         splits = _splits(tables, listed, config, split)
@@ -59,10 +59,8 @@ def find(files: Iterable[str], card: Mapping[str, Any], configs: Sequence[str], 
 
 def _splits(tables: Sequence[str], listed: _Listed, config: str, split: str | None) -> dict[str, list[str]]:
     """Files by split, of one configuration; empty if it is not there."""
-    patterns = listed.patterns(config)
-    if patterns is not None:
-        by_card = {name: _matching(tables, each) for name, each in patterns.items()}
-        if by_card := {name: matched for name, matched in by_card.items() if matched}:
+    if (by_card := listed.files(config)) is not None:
+        if by_card:
             return by_card
         # The card came along with a part of the repository, or with files that were put elsewhere.
     elif listed.configs and split is None:
@@ -113,18 +111,19 @@ def _choose(splits: Mapping[str, Sequence[str]]) -> str | None:
 
 @dataclass(frozen=True)
 class _Listed:
-    """The configurations of a card: by name, patterns of files by split. default: the one meant where none is named."""
+    """The configurations of a card: by name and split, files that are here. default: the one meant without a name."""
 
-    configs: Mapping[str, Mapping[str, Sequence[str]]]
+    configs: Mapping[str, dict[str, list[str]]]
     default: str | None
 
-    def patterns(self, config: str) -> Mapping[str, Sequence[str]] | None:
+    def files(self, config: str) -> dict[str, list[str]] | None:
+        """By split; None if the card does not know the configuration."""
         if config in self.configs:
             return self.configs[config]
         return self.configs[self.default] if config == DEFAULT and self.default is not None else None
 
 
-def _listed(card: Mapping[str, Any]) -> _Listed:
+def _listed(card: Mapping[str, Any], tables: Sequence[str]) -> _Listed:
     """What `configs:` of a card says; https://huggingface.co/docs/datasets/repository_structure."""
     configs: dict[str, dict[str, list[str]]] = {}
     default: str | None = None
@@ -134,12 +133,11 @@ def _listed(card: Mapping[str, Any]) -> _Listed:
             continue
         fields = cast("dict[str, Any]", entry)
         name, folder = str(fields["config_name"]), str(fields.get("data_dir") or "").strip("/")
-        patterns = _patterns(fields.get("data_files"))
-        if folder and not patterns:
-            continue  # by the names of its files, like a folder of the configuration's name
-        configs[name] = {
-            split: [f"{folder}/{path}" if folder else path for path in paths] for split, paths in patterns.items()
-        }
+        if patterns := _patterns(fields.get("data_files")):
+            matched = {split: _matching(tables, each) for split, each in patterns.items()}
+            configs[name] = {split: files for split, files in matched.items() if files}
+        else:
+            configs[name] = _by_name([file for file in tables if _lies_in(folder, file, deep=True)], folder, None)
         if fields.get("default") is True:
             default = name
     if default is None and len(configs) == 1:
