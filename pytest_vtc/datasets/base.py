@@ -36,7 +36,7 @@ class ImageSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One question. `images` stand before the text of the prompt, in their order.
 
