@@ -13,12 +13,13 @@ from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.scoring import NO_FACTS
 
 MAX_OPTIONS = 26
-_RULES_OF_OPTIONS = frozenset(
+RULES_OF_OPTIONS = frozenset(
     {
         *("mmmu_pro_official", "mmmu_mc_official", "mmmu_mc_lmms", "mcq_vlmevalkit", "mmbench_lmms_static"),
         *("scienceqa_official", "scienceqa_llava"),
     }
 )
+"""Rules that read nothing without the texts of the options."""
 
 _Value = TypeVar("_Value", str, tuple[str, ...])
 
@@ -34,7 +35,7 @@ def read_sample(
     names = _image_names(row)
     answers = _answers(row, required=scoring != "none")
     options = tuple(_text(row, "options", item) for item in _list(row, "options"))
-    if scoring in _RULES_OF_OPTIONS and not options:
+    if scoring in RULES_OF_OPTIONS and not options:
         raise RowError(f'the field "options" is missing, and the scoring rule {scoring!r} needs it')
     if len(options) > MAX_OPTIONS:
         raise RowError(f'"options" has {len(options)} entries; there are letters for {MAX_OPTIONS}')

@@ -5,7 +5,7 @@ A role is given one column or several, `image=photo,question=text,answer=a1+a2`;
     image      the image, or several in the order in which the model sees them
     question   what is asked; options are put below it, with the request for a letter
     prompt     instead of `question`: what the model is asked, exactly
-    answer     every accepted answer; with options the letter, the text, or the number counted from 0
+    answer     every accepted answer; with options the letter, the text, or (not in CSV) the number counted from 0
     options    the texts of a multiple-choice question, A first
     category, id, group   as in a manifest; the row's number and the image if missing
 """
@@ -158,8 +158,8 @@ class Reader:
     names: Callable[[str], Sequence[str]] = lambda _: ()
     separator: str | None = None
 
-    def question(self, row: Mapping[str, Any], number: int, where: str) -> Question:
-        """number: stands in for an id. Raises DatasetError beginning with `where`."""
+    def question(self, row: Mapping[str, Any], where: str) -> Question:
+        """Its id is blank if no column has it. Raises DatasetError beginning with `where`."""
         columns = self.columns
         options = self._options(row, where)
         text = self._text(row, columns.question, where)
@@ -171,7 +171,7 @@ class Reader:
         if said is not None and (not said.strip() or not said.isprintable()):
             raise DatasetError(f"{where}: the id {said!r} must be printable and not blank, since it names a test")
         return Question(
-            id=said or str(number),
+            id=said or "",
             prompts={OWN_STYLE: text},
             answers=self._answers(row, options, where),
             options=options,
@@ -200,10 +200,34 @@ class Reader:
                     value = names[value]
                 text = _as_text(value, where, column)
                 if text.strip():
-                    found.append(_letter(value, text, options, where))
+                    found.append(self._letter(value, text, options, where))
         if self.columns.answer and not found:
             raise DatasetError(f"{where}: the answer (column {', '.join(self.columns.answer)}) is blank")
         return found
+
+    def _letter(self, value: Any, text: str, options: Sequence[str], where: str) -> str:
+        """With options the letter of the right one; the answer itself without."""
+        if not options:
+            return text
+        letters, text = _LETTERS[: len(options)], text.strip()
+        named = [place for place, option in enumerate(options) if option.strip() == text]
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if is_number or (self.separator is None and text.isdecimal() and not named):
+            if named and named != [int(text)]:
+                raise DatasetError(
+                    f"{where}: the answer {text} is the text of one option and, counted from 0, the number of another; "
+                    "give the letter"
+                )
+            if not 0 <= int(text) < len(options):
+                raise DatasetError(f"{where}: the answer is {text}; options are counted from 0 to {len(options) - 1}")
+            return letters[int(text)]
+        if (bare := text.strip("().")) in letters:
+            return bare
+        if named:
+            return letters[named[0]]
+        raise DatasetError(
+            f"{where}: the answer {text!r} is neither a letter up to {letters[-1]} nor the text of an option"
+        )
 
     def _options(self, row: Mapping[str, Any], where: str) -> list[str]:
         values: list[Any] = []
@@ -239,24 +263,6 @@ def _as_text(value: Any, where: str, column: str) -> str:
     if isinstance(value, (int, float)) and math.isfinite(value):
         return str(int(value)) if value == int(value) else repr(value)
     raise DatasetError(f"{where}: column {column} holds {str(value)[:60]!r}, which is neither text nor a number")
-
-
-def _letter(value: Any, text: str, options: Sequence[str], where: str) -> str:
-    """With options the letter of the right one; the answer itself without."""
-    if not options:
-        return text
-    letters = _LETTERS[: len(options)]
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not 0 <= value < len(options):
-            raise DatasetError(f"{where}: the answer is {value}; options are counted from 0 to {len(options) - 1}")
-        return letters[value]
-    if (bare := text.strip().strip("().")) in letters:
-        return bare
-    if text.strip() in (stripped := [option.strip() for option in options]):
-        return letters[stripped.index(text.strip())]
-    raise DatasetError(
-        f"{where}: the answer {text!r} is neither a letter up to {letters[-1]} nor the text of an option"
-    )
 
 
 def _literal(cell: Any) -> list[Any]:
