@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -93,6 +94,8 @@ def test_run_compresses(scene: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["run", "--image", "x", "--prompt", "x", "--ratio", "2"], "outside (0, 1]"),
         (["run", "--image", "x", "--prompt", "x", "--ratio", "0.5"], "a compressor which"),
         (["fetch", "mmmu"], "unknown dataset 'mmmu': did you mean mmmu_pro"),
+        (["fetch", "gqa", "--columns", "image=a"], "--columns is for tables such as hf:owner/name; gqa knows its own"),
+        (["fetch", "hf:mine"], "names no table: write hf:owner/name"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
@@ -107,6 +110,33 @@ def test_what_is_wrong_is_said_in_one_line(
 def test_fetching_what_is_built_in_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "probes"]) == 0
     assert "built in" in capsys.readouterr().out
+
+
+@pytest.fixture
+def published_gqa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """GQA as its authors publish it, in small; what is fetched lies in a folder of the test's."""
+    monkeypatch.setenv("VTC_HOME", str(tmp_path / "home"))
+    (tmp_path / "gqa" / "images").mkdir(parents=True)
+    questions = {str(n): {"imageId": f"n{n // 2}", "question": "?", "answer": "yes"} for n in range(20)}
+    (tmp_path / "gqa" / "val_balanced_questions.json").write_text(json.dumps(questions))
+    for n in range(10):
+        Image.new("RGB", (4, 4)).save(tmp_path / "gqa" / "images" / f"n{n}.jpg")
+    return tmp_path / "gqa"
+
+
+def test_a_part_is_fetched_and_listed(published_gqa: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "gqa", "--source", str(published_gqa), "--n", "6", "--seed", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "of which 6 samples are drawn by seed 3; licence: CC BY 4.0" in lines[0]
+    assert lines[-1].startswith("ready: ")
+    assert main(["list"]) == 0
+    assert "fetched, 6 of 20 samples, 0 MB" in capsys.readouterr().out
+
+
+def test_no_samples_are_no_part(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fetch", "gqa", "--n", "0"])
+    assert "0 is less than 1" in capsys.readouterr().err
 
 
 def test_the_pipeline_takes_images_in_memory_and_compressors_as_objects() -> None:

@@ -40,6 +40,10 @@ class Repository(ABC):
     def local(self, files: Sequence[str]) -> list[Path]:
         """The files on this machine; downloads them if need be. Raises DatasetError."""
 
+    @abstractmethod
+    def size(self, file: str) -> int:
+        """Bytes of a file; 0 if that is not known."""
+
     def table(self, found: Found, whole: bool) -> Table:  # noqa: ARG002
         """The table in these files. whole: most of it will be read, so that they may as well be downloaded."""
         return local_table(self.local(found.files))
@@ -74,6 +78,9 @@ class Folder(Repository):
     def local(self, files: Sequence[str]) -> list[Path]:
         return [self.path / file for file in files]
 
+    def size(self, file: str) -> int:
+        return (self.path / file).stat().st_size
+
 
 class HubRepository(Repository):
     """A dataset repository of the Hub at one commit. sizes: bytes of its files, as far as they are known."""
@@ -98,6 +105,9 @@ class HubRepository(Repository):
             raise self._blame(error) from error
         self.facts = {**self.facts, "revision": folder.name}
         return [folder / file for file in files]
+
+    def size(self, file: str) -> int:
+        return self._sizes.get(file) or 0
 
     def table(self, found: Found, whole: bool) -> Table:
         if whole or not all(file.endswith(".parquet") for file in found.files):

@@ -87,14 +87,16 @@ class OwnTable(HubDataset):
 
     def ready(self, home: Path) -> bool:
         """Whether it is fetched and, if it is a folder, has not changed since."""
-        if self.held(home) is None:
-            return False
-        return read_header(self.manifest_path(home)).extra.get("files") == _fingerprint(self.place.folder)
+        return self.held(home) is not None and self.is_fresh(self.manifest_path(home))
+
+    def is_fresh(self, manifest: Path) -> bool:
+        """Whether a manifest of this table is of the files as they are."""
+        return read_header(manifest).extra.get("files") == _fingerprint(self.place.folder)
 
     def announce(self, progress: Progress, source: Path | None, draw: Draw | None = None) -> None:
         part = "" if draw is None else f", of which {draw.n:,} samples are drawn by seed {draw.seed}"
         origin = source or self.place.folder or f"https://huggingface.co/datasets/{self.place.name}"
-        progress(f"{self.place.spec}: from {origin}{part}; what may be done with it is said there")
+        progress(f"{self.place.spec}: from {origin}{part}")
 
     def reads(self, opened: Opened, progress: Progress) -> tuple[Sequence[str], Sequence[str]]:
         table = opened.table
@@ -105,11 +107,14 @@ class OwnTable(HubDataset):
         return chosen.text, chosen.image
 
     def facts(self) -> dict[str, Any]:
+        assert self._opened is not None, "the table is opened first"
+        place = self.place
         return {
-            "table": self.place.identity,
-            "spec": self.place.spec,
+            "table": place.identity,
+            "spec": place.spec if place.folder is None else f"{PREFIX}{place.folder.resolve()}",
+            "licence": _licence(self._opened.repository.card()),
             "columns": str(self._read_by.columns),
-            "files": _fingerprint(self.place.folder),
+            "files": _fingerprint(place.folder),
         }
 
     def question(self, row: Row, where: str) -> Question:
@@ -148,7 +153,18 @@ class OwnTable(HubDataset):
         place = self.place
         if (folder := source or place.folder) is not None:
             return within(folder, place.spec, [place.config], place.split, "tables such as *.parquet")
-        return locate(place.spec, [place.name], [place.config], place.split, progress)
+        repository, found = locate(place.spec, [place.name], [place.config], place.split, progress)
+        size = sum(repository.size(file) for file in found.files) / 1e6
+        licence = _licence(repository.card())
+        progress(f"{place.spec}: split {found.split}, {size:,.0f} MB; licence: {licence}")
+        return repository, found
+
+
+def _licence(card: Mapping[str, Any]) -> str:
+    said = card.get("license")
+    return (
+        ", ".join(map(str, cast("list[Any]", said))) if isinstance(said, list) else str(said or "its card names none")
+    )
 
 
 def own_table(spec: str, columns: str | None) -> OwnTable:
@@ -170,7 +186,7 @@ def own_table(spec: str, columns: str | None) -> OwnTable:
 def make_ready(spec: str, columns: str | None, home: Path, progress: Progress) -> None:
     """Fetch the table that `spec` names, unless it is there already. Raises DatasetError."""
     table = own_table(spec, columns)
-    if not (table.ready(home) or (not columns and table.place.folder is None and _kept(table, home))):
+    if not (table.ready(home) or (not columns and any(table.is_fresh(path) for path in _kept(table, home)))):
         table.fetch(home, None, progress)
 
 

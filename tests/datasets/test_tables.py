@@ -32,8 +32,8 @@ def write(tmp_path: Path) -> Write:
             rows = [{"n": n, "text": f"t{n}", "image": {"bytes": bytes(image), "path": f"{n}.png"}}
                     for n in range(start, start + size)]  # fmt: skip
             files.append(tmp_path / f"{number}.parquet")
-            pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), files[-1], row_group_size=per_group, compression="none",
-                           use_dictionary=False)  # fmt: skip
+            table = pa.Table.from_pylist(rows, schema=SCHEMA)
+            pq.write_table(table, files[-1], row_group_size=per_group, compression="none", use_dictionary=False)
             start += size
         return files
 
