@@ -61,6 +61,22 @@ class Comparison:
         return None if self.flips is None else self.flips.same_answer / self.n
 
 
+class AgainstStock:
+    """What is compared with stock, or is stock itself: then there is no `versus`."""
+
+    versus: Comparison | None
+
+    @property
+    def delta_pp(self) -> Interval | None:
+        """Accuracy minus stock's in percentage points, paired."""
+        return None if self.versus is None else self.versus.difference_pp
+
+    @property
+    def n_paired(self) -> int:
+        """Samples scored here and in stock."""
+        return 0 if self.versus is None else self.versus.n
+
+
 def compare_scores(
     before: NDArray[np.float64],
     after: NDArray[np.float64],

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
-from pytest_vtc.comparison import Comparison, compare_scores
+from pytest_vtc.comparison import AgainstStock, Comparison, compare_scores
 from pytest_vtc.gates import InconclusiveAs
 from pytest_vtc.manifest_fields import Manifest
 from pytest_vtc.sample_tables import Column, SampleTable, sample_tables
@@ -92,7 +92,7 @@ class Sequential:
 
 
 @dataclass(frozen=True)
-class CellSummary:
+class CellSummary(AgainstStock):
     """One row of the table.
 
     n_errors: cases that failed; they are among the missing.
@@ -130,16 +130,6 @@ class CellSummary:
     def n_missing(self) -> int:
         """Selected cases without a measurement: failed, or not reached."""
         return max(0, self.n_expected - self.n_measured)
-
-    @property
-    def delta_pp(self) -> Interval | None:
-        """Accuracy minus stock's in percentage points, paired."""
-        return None if self.versus is None else self.versus.difference_pp
-
-    @property
-    def n_paired(self) -> int:
-        """Samples scored here and in stock."""
-        return 0 if self.versus is None else self.versus.n
 
 
 @dataclass(frozen=True)
