@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_vtc.cells import MEANINGLESS
 from pytest_vtc.report.document_rows import Document, all_rows, places
 from pytest_vtc.report.figures import MARK
-from pytest_vtc.report.sheets import Item, Sheet, What, about_samples, sheets
+from pytest_vtc.report.sheets import Item, Sheet, What, sheets, title
 
 _FOLDED = 2
 
@@ -76,7 +76,7 @@ def _parts(document: Document) -> Iterator[_Part]:
     for model, dataset in places(document):
         about = f"{model} on {dataset}"
         here = [row for row in rows if (row.model, row.dataset) == (model, dataset)]
-        yield _Part(f"### {_plain(about)}\n\n{_plain(about_samples(document, here))}")
+        yield _Part(f"### {_plain(about)}\n\n{_plain(title(document, here))}")
         if document["manifest"]["models"][model]["random_weights"]:
             yield _Part(f"**{_plain(MEANINGLESS)}**")
         own = {what: [sheet for sheet in found if sheet.about == about] for what, found in by_kind.items()}

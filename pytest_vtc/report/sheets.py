@@ -27,6 +27,7 @@ from pytest_vtc.report.figures import (
     tenths,
     tokens,
 )
+from pytest_vtc.report.heading import about_samples
 from pytest_vtc.results import MIN_CATEGORY_SAMPLES
 from pytest_vtc.standings import SIGNIFICANT
 from pytest_vtc.statistics import Interval
@@ -89,14 +90,9 @@ def sheets(document: Document, what: What, brief: bool = False) -> Iterator[Shee
             yield from _pairs([p for p in document["pairs"] if (p["model"], p["dataset"]) == (model, dataset)], here)
 
 
-def about_samples(document: Document, rows: Sequence[DocumentRow]) -> str:
+def title(document: Document, rows: Sequence[DocumentRow]) -> str:
     """`200 of 7,260 samples, seed 42, scored by exact`, of the rows of one model and dataset."""
-    dataset = document["manifest"]["datasets"][rows[0].dataset]
-    rule = "not scored" if dataset["scoring"] == "none" else f"scored by {dataset['scoring']}"
-    if document["manifest"]["settings"].get("answers") == "letters":
-        rule += ", answered by letter probabilities"
-    n = max(row.n_expected for row in rows)
-    return f"{n:,} of {dataset['size']:,} samples, seed {document['manifest']['seed']}, {rule}"
+    return about_samples(document["manifest"], rows[0].dataset, max(row.n_expected for row in rows))
 
 
 def mark_note(document: Document) -> str:
@@ -141,7 +137,7 @@ def _cells(document: Document, rows: Sequence[DocumentRow], brief: bool) -> Shee
         if any(row.count(what) for row in rows):
             columns[what.capitalize()] = lambda row, what=what: Item(f"{row.count(what):,}")
     about = f"{first.model} on {first.dataset}"
-    return Sheet("cells", about, about_samples(document, rows), tuple(columns), _table(rows, columns), tuple(notes))
+    return Sheet("cells", about, title(document, rows), tuple(columns), _table(rows, columns), tuple(notes))
 
 
 def _categories(categories: Sequence[Mapping[str, Any]], rows: Sequence[DocumentRow]) -> Sheet:

@@ -14,6 +14,7 @@ from pytest_vtc.report.category_table import category_tables
 from pytest_vtc.report.columns import Colour, Paint, clipped, painter
 from pytest_vtc.report.figures import ANYTIME, MARK
 from pytest_vtc.report.first_answers import first_answers
+from pytest_vtc.report.heading import about_samples
 from pytest_vtc.report.notes import notes
 from pytest_vtc.report.rankings import Contender, ranking_lines
 from pytest_vtc.report.rows import Row, rows_of
@@ -96,15 +97,8 @@ def _paragraph(lines: Sequence[str]) -> list[str]:
 
 def _heading(results: Results, rows: Sequence[CellSummary], width: int) -> list[str]:
     cell = rows[0].cell
-    about = results.manifest["datasets"][cell.dataset]
-    rule = "not scored" if about["scoring"] == "none" else f"scored by {about['scoring']}"
-    if results.manifest["settings"].get("answers") == "letters":
-        rule += ", answered by letter probabilities"
-    n = max(row.n_expected for row in rows)
-    heading = textwrap.wrap(
-        f"{cell.model} on {cell.dataset}: {n:,} of {about['size']:,} samples, seed {results.manifest['seed']}, {rule}",
-        width,
-    )
+    samples = about_samples(results.manifest, cell.dataset, max(row.n_expected for row in rows))
+    heading = textwrap.wrap(f"{cell.model} on {cell.dataset}: {samples}", width)
     return [*heading, *([MEANINGLESS] if results.manifest["models"][cell.model]["random_weights"] else [])]
 
 
