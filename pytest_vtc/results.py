@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.comparison import AgainstStock, Comparison, compare_scores
 from pytest_vtc.gates import InconclusiveAs
 from pytest_vtc.manifest_fields import Manifest
+from pytest_vtc.published_figures import PublishedFigures
 from pytest_vtc.sample_tables import Column, SampleTable, sample_tables
 from pytest_vtc.statistics import Interval, proportion_interval
 
@@ -97,6 +99,8 @@ class CellSummary(AgainstStock):
 
     n_errors: cases that failed; they are among the missing.
     n_beyond_window: cases whose uncompressed sequence is longer than the model's sliding window.
+    by_chance, by_default: sums of scores of unparsed cases: of those that the rule scored by the chance that a guess is
+    right, and of those for which it took another answer that it falls back on.
     scored: False where the dataset has no answers. n_scored: measured cases whose sample has an answer.
     accuracy: mean score over them, 0 to 1; None if there are none.
     versus: against stock, over the samples scored in both; None for stock and where there are none.
@@ -105,6 +109,7 @@ class CellSummary(AgainstStock):
     budget: None if nothing was measured. positions: the policies really used.
     n_cached: cases answered from the store. seconds: mean per case when it was computed.
     sequential: of a cell that gates may end early; its intervals and p then hold however often one has looked.
+    published: figures of the dataset's own metric, if it has one and anything was scored.
     """
 
     cell: Cell
@@ -113,6 +118,8 @@ class CellSummary(AgainstStock):
     n_errors: int
     n_empty: int
     n_unparsed: int
+    by_chance: float
+    by_default: float
     n_truncated: int
     n_beyond_window: int
     scored: bool
@@ -125,6 +132,7 @@ class CellSummary(AgainstStock):
     seconds: float | None
     p_holm: float | None = None
     sequential: Sequential | None = None
+    published: PublishedFigures | None = None
 
     @property
     def n_missing(self) -> int:
@@ -238,6 +246,8 @@ def _summary(
         n_errors=n_errors,
         n_empty=sum(m.empty for m in found),
         n_unparsed=sum(m.unparsed for m in found),
+        by_chance=math.fsum(m.score for m in found if m.unparsed and m.parsed is None and m.score),
+        by_default=math.fsum(m.score for m in found if m.unparsed and m.parsed is not None and m.score),
         n_truncated=sum(m.generation.truncated for m in found),
         n_beyond_window=sum(m.generation.beyond_window for m in found),
         scored=table.scored,

@@ -10,6 +10,7 @@ import numpy as np
 from pytest_vtc.cells import Cell
 from pytest_vtc.comparison import AgainstStock, Comparison, compare_scores
 from pytest_vtc.manifest_fields import Manifest
+from pytest_vtc.published_figures import PublishedFigures
 from pytest_vtc.results import Results
 from pytest_vtc.sample_tables import SampleTable, sample_tables
 from pytest_vtc.statistics import Interval, proportion_interval
@@ -27,6 +28,7 @@ class SeedGroup(AgainstStock):
     samples' mean scores over the seeds, which is what "a random choice" scores on a sample.
     versus: against stock, over those of these samples that stock has been measured on. p_holm: its p after Holm's
     correction over all comparisons with stock in the run; None before that was made.
+    published: means over `seeds` of the figures of the dataset's own metric, if it has one.
     """
 
     model: str
@@ -41,6 +43,7 @@ class SeedGroup(AgainstStock):
     accuracy: Interval | None
     versus: Comparison | None
     p_holm: float | None = None
+    published: PublishedFigures | None = None
 
     @property
     def note(self) -> str:

@@ -19,7 +19,7 @@ NOTHING = "--"
 
 def tenths(value: float, signed: bool = False) -> str:
     """With one decimal place; a small loss is 0.0 and not -0.0."""
-    return f"{round(value, 1) or 0.0:{'+' if signed else '-'}.1f}"
+    return rounded(value, 1, signed)
 
 
 def percent(share: float | None) -> str:
@@ -62,6 +62,16 @@ def with_intervals(estimates: Sequence[str], intervals: Sequence[Interval | None
     ends = [end for i in intervals if i is not None for end in (i.low, i.high) if end is not None]
     pad = max((len(tenths(end)) for end in ends), default=0)
     return [f"{text} {bracketed(i, pad)}".rstrip() for text, i in zip(estimates, intervals, strict=True)]
+
+
+def decimal_places(values: Sequence[float]) -> int:
+    """Of the figures of a published metric: 3 for shares of 1, 1 for percentages and points."""
+    return 3 if all(abs(value) <= 1 for value in values) else 1
+
+
+def rounded(value: float, places: int, signed: bool = False) -> str:
+    """With so many decimal places; a small loss is 0.0 and not -0.0."""
+    return f"{round(value, places) or 0.0:{'+' if signed else '-'}.{places}f}"
 
 
 def standing_text(standing: tuple[int, int, int] | None) -> str:

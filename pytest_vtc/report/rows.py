@@ -86,12 +86,15 @@ def _together(group: SeedGroup, members: Sequence[CellSummary]) -> CellSummary:
         n_errors=sum(member.n_errors for member in members),
         n_empty=sum(member.n_empty for member in members),
         n_unparsed=sum(member.n_unparsed for member in members),
+        by_chance=sum(member.by_chance for member in members),
+        by_default=sum(member.by_default for member in members),
         n_truncated=sum(member.n_truncated for member in members),
         n_beyond_window=sum(member.n_beyond_window for member in members),
         n_scored=group.n_samples,
         accuracy=group.accuracy,
         versus=group.versus,
         p_holm=group.p_holm,
+        published=group.published,
         budget=_budget(members),
     )
 
