@@ -13,6 +13,12 @@ MARK = "*"
 ANYTIME = "{ }: the same of cells that were judged after every image; they hold however often one has looked"
 """What braces mean."""
 
+PUBLISHED = (
+    "( ) at published metrics: difference to stock, over the samples measured in both; point estimates, as intervals "
+    "and tests are of the accuracy"
+)
+"""What parentheses mean."""
+
 NOTHING = "--"
 """Stands where there is no figure."""
 
@@ -72,6 +78,12 @@ def decimal_places(values: Sequence[float]) -> int:
 def rounded(value: float, places: int, signed: bool = False) -> str:
     """With so many decimal places; a small loss is 0.0 and not -0.0."""
     return f"{round(value, places) or 0.0:{'+' if signed else '-'}.{places}f}"
+
+
+def cut_groups(cut: Sequence[tuple[str, int]], left_out: bool) -> str:
+    """A note on rows that lack samples of groups, with how many. left_out: whether such groups do not count at all."""
+    said = ", ".join(f"{n:,} at {name}" for name, n in cut)
+    return f"Groups with samples missing, {'left out' if left_out else 'their others counted'}: {said}"
 
 
 def standing_text(standing: tuple[int, int, int] | None) -> str:

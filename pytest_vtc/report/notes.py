@@ -88,10 +88,9 @@ def _bootstrap(rows: Sequence[Row]) -> Iterator[str]:
         if versus is None or versus.bootstrap_pp is None or versus.n_images < FEW_IMAGES:
             continue
         if wider(versus.bootstrap_pp, versus.difference_pp):
-            at = "" if row.ratio is None else f"@{row.ratio:g}"
             yield (
-                f"{row.name}{at}: a bootstrap over images gives {bracketed(versus.bootstrap_pp)} for the difference to "
-                f"stock, not {bracketed(versus.difference_pp)}: take it as rough"
+                f"{row.full_name}: a bootstrap over images gives {bracketed(versus.bootstrap_pp)} for the difference "
+                f"to stock, not {bracketed(versus.difference_pp)}: take it as rough"
             )
 
 

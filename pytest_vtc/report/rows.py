@@ -37,6 +37,11 @@ class Row:
     def name(self) -> str:
         return f"{self.compressor or 'stock'} {self.note}".rstrip()
 
+    @property
+    def full_name(self) -> str:
+        """With the ratio: `divprune@0.5`."""
+        return self.name if self.ratio is None else f"{self.name}@{self.ratio:g}"
+
     def mean(self, by_variant: Mapping[str, float | None]) -> float | None:
         """Of a figure of each variant (None where there is none), the mean over those of this row."""
         values = [value for cell in self.cells if (value := by_variant.get(cell.variant)) is not None]
