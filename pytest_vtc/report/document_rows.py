@@ -46,6 +46,16 @@ class DocumentRow:
         return f"{self.compressor} ({n} of {n + missing} seeds)" if missing else f"{self.compressor} ({n} seeds)"
 
     @property
+    def full_name(self) -> str:
+        """With the ratio: `divprune@0.5`."""
+        return self.name if self.ratio is None else f"{self.name}@{self.ratio:g}"
+
+    @property
+    def key(self) -> tuple[str | None, float | None]:
+        """What tells it from the other rows of its table, and is the same on other datasets."""
+        return self.compressor, self.ratio
+
+    @property
     def scored(self) -> bool:
         return bool(self.members[0]["scored"])
 
@@ -68,6 +78,10 @@ class DocumentRow:
     @property
     def share(self) -> Interval | None:
         return None if self.versus is None else interval(self.versus["share"])
+
+    @property
+    def published(self) -> Mapping[str, Any] | None:
+        return self.record["published"]
 
     @property
     def differs(self) -> bool:
