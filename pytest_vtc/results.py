@@ -101,6 +101,7 @@ class CellSummary(AgainstStock):
     n_beyond_window: cases whose uncompressed sequence is longer than the model's sliding window.
     by_chance, by_default: sums of scores of unparsed cases: of those that the rule scored by the chance that a guess is
     right, and of those for which it took another answer that it falls back on.
+    n_yes: cases read as "yes", where every answer that the dataset expects is "yes" or "no"; None elsewhere.
     scored: False where the dataset has no answers. n_scored: measured cases whose sample has an answer.
     accuracy: mean score over them, 0 to 1; None if there are none.
     versus: against stock, over the samples scored in both; None for stock and where there are none.
@@ -120,6 +121,7 @@ class CellSummary(AgainstStock):
     n_unparsed: int
     by_chance: float
     by_default: float
+    n_yes: int | None
     n_truncated: int
     n_beyond_window: int
     scored: bool
@@ -248,6 +250,9 @@ def _summary(
         n_unparsed=sum(m.unparsed for m in found),
         by_chance=math.fsum(m.score for m in found if m.unparsed and m.parsed is None and m.score),
         by_default=math.fsum(m.score for m in found if m.unparsed and m.parsed is not None and m.score),
+        n_yes=sum(m.parsed is not None and m.parsed.strip().lower() == "yes" for m in found)
+        if table.yes_or_no
+        else None,
         n_truncated=sum(m.generation.truncated for m in found),
         n_beyond_window=sum(m.generation.beyond_window for m in found),
         scored=table.scored,

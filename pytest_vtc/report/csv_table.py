@@ -38,7 +38,17 @@ _COMPARISON = (
 _COLUMNS: dict[What, tuple[str, ...]] = {
     "cells": (
         *("model", "dataset", "compressor", "ratio", "seeds"),
-        *("n_expected", "n_measured", "n_missing", "n_errors", "n_empty", "n_unparsed", "by_chance", "by_default"),
+        *(
+            "n_expected",
+            "n_measured",
+            "n_missing",
+            "n_errors",
+            "n_empty",
+            "n_unparsed",
+            "by_chance",
+            "by_default",
+            "n_yes",
+        ),
         *("n_truncated", "n_scored"),
         *("tokens_stock", "tokens_asked", "tokens_kept", "kept_min", "kept_max", "kv_bytes", "kv_bytes_share"),
         *("accuracy", "accuracy_low", "accuracy_high", "anytime", "lowest_seed", "highest_seed", "sd_seeds"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_vtc.report.unparsed import Unparsed
 from pytest_vtc.standings import SIGNIFICANT
 from pytest_vtc.statistics import Interval
 
@@ -64,6 +65,15 @@ class DocumentRow:
         return max(member["n_expected"] for member in self.members)
 
     @property
+    def n_measured(self) -> int:
+        return sum(member["n_measured"] for member in self.members)
+
+    @property
+    def n_yes(self) -> int | None:
+        """Cases read as yes; None where that is not asked for."""
+        return None if self.members[0]["n_yes"] is None else sum(member["n_yes"] for member in self.members)
+
+    @property
     def accuracy(self) -> Interval | None:
         return interval(self.record["accuracy"])
 
@@ -87,6 +97,11 @@ class DocumentRow:
     def differs(self) -> bool:
         """From stock, significantly after correction."""
         return is_significant(self.record["p_holm"])
+
+    @property
+    def unparsed(self) -> Unparsed:
+        by_chance, by_default = (sum(member[what] for member in self.members) for what in ("by_chance", "by_default"))
+        return Unparsed(self.full_name, self.n_measured, self.count("unparsed"), by_chance, by_default)
 
     def count(self, what: str) -> int:
         """Cases that are `missing`, `empty`, `unparsed` or `truncated`."""

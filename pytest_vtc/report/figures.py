@@ -19,6 +19,8 @@ PUBLISHED = (
 )
 """What parentheses mean."""
 
+YES = "Yes: answers read as yes; no other answer than yes and no is expected"
+
 NOTHING = "--"
 """Stands where there is no figure."""
 
@@ -37,6 +39,11 @@ def p_value(p: float | None) -> str:
         return NOTHING
     text = "<0.001" if p < 0.001 else f"{p:.3f}"
     return f"{p:.4f}" if text == f"{SIGNIFICANT:.3f}" else text  # on which side of the limit it lies is to be seen
+
+
+def yes_rate(n_yes: int | None, n_measured: int) -> float | None:
+    """Share of the measured answers; None where yes is not asked for, or nothing was measured."""
+    return n_yes / n_measured if n_yes is not None and n_measured else None
 
 
 def mean_tokens(value: float) -> str:

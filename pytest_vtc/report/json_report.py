@@ -176,6 +176,7 @@ def _cell(summary: CellSummary) -> dict[str, Any]:
         "n_unparsed": summary.n_unparsed,
         "by_chance": summary.by_chance,
         "by_default": summary.by_default,
+        "n_yes": summary.n_yes,
         "n_truncated": summary.n_truncated,
         "n_beyond_window": summary.n_beyond_window,
         "scored": summary.scored,

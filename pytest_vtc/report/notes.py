@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pytest_vtc.report.figures import MARK, bracketed
 from pytest_vtc.report.rows import Row
+from pytest_vtc.report.unparsed import Unparsed, unparsed_notes
 from pytest_vtc.results import CellSummary, Results
 from pytest_vtc.statistics import Interval
 
@@ -22,6 +23,7 @@ def notes(results: Results, model: str, dataset: str, rows: Sequence[Row]) -> li
     return [
         *_substitutes(results, model, [row for row in rows if row.compressor is not None]),
         *_beyond_window(results, model, dataset),
+        *_unparsed(results.manifest["datasets"][dataset]["scoring"], rows),
         *_few_images(figures, dataset),
         *_bootstrap(rows),
         *_ended_early(rows),
@@ -64,6 +66,13 @@ def _beyond_window(results: Results, model: str, dataset: str) -> list[str]:
         f"{n:,} of {len(samples):,} samples {'is' if n == 1 else 'are'}, uncompressed, longer than the model's sliding "
         f"window of {window:,} tokens: with fewer vision tokens their text sees further back than in stock."
     ]
+
+
+def _unparsed(rule: str, rows: Sequence[Row]) -> list[str]:
+    found = [(row.full_name, row.figures) for row in rows]
+    return unparsed_notes(
+        rule, [Unparsed(name, f.n_measured, f.n_unparsed, f.by_chance, f.by_default) for name, f in found]
+    )
 
 
 def _few_images(figures: Sequence[CellSummary], dataset: str) -> Iterator[str]:

@@ -93,6 +93,7 @@ def _together(group: SeedGroup, members: Sequence[CellSummary]) -> CellSummary:
         n_unparsed=sum(member.n_unparsed for member in members),
         by_chance=sum(member.by_chance for member in members),
         by_default=sum(member.by_default for member in members),
+        n_yes=None if members[0].n_yes is None else sum(member.n_yes or 0 for member in members),
         n_truncated=sum(member.n_truncated for member in members),
         n_beyond_window=sum(member.n_beyond_window for member in members),
         n_scored=group.n_samples,

@@ -21,6 +21,7 @@ from pytest_vtc.report.figures import (
     MARK,
     NOTHING,
     PUBLISHED,
+    YES,
     bracketed,
     cut_groups,
     decimal_places,
@@ -30,8 +31,10 @@ from pytest_vtc.report.figures import (
     standing_text,
     tenths,
     tokens,
+    yes_rate,
 )
 from pytest_vtc.report.heading import about_samples
+from pytest_vtc.report.unparsed import unparsed_notes
 from pytest_vtc.results import MIN_CATEGORY_SAMPLES
 from pytest_vtc.standings import SIGNIFICANT
 from pytest_vtc.statistics import Interval
@@ -139,9 +142,14 @@ def _cells(document: Document, rows: Sequence[DocumentRow], brief: bool) -> Shee
         if not brief and any(row.standing for row in rows):
             columns["Others"] = lambda row: Item(standing_text(row.standing))
             notes.append(OTHERS)
+    rule = document["manifest"]["datasets"][first.dataset]["scoring"]
+    notes += [f"{first.model} on {first.dataset}: {note}" for note in unparsed_notes(rule, [r.unparsed for r in rows])]
     for what in () if brief else COUNTS:
         if any(row.count(what) for row in rows):
             columns[what.capitalize()] = lambda row, what=what: Item(f"{row.count(what):,}")
+    if not brief and any(row.n_yes is not None for row in rows):
+        columns["Yes"] = lambda row: Item(percent(yes_rate(row.n_yes, row.n_measured)))
+        notes.append(YES)
     about = f"{first.model} on {first.dataset}"
     return Sheet("cells", about, samples_of(document, rows), tuple(columns), _table(rows, columns), tuple(notes))
 
