@@ -17,7 +17,7 @@ from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.manifest import read_manifest
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
 from pytest_vtc.datasets.probes import Probes
-from pytest_vtc.scoring import ScoringError, rule
+from pytest_vtc.scoring import ScoringError, any_rule
 
 WHOSE = ("official", "lmms", "vlmevalkit")
 """Whose rules can be asked for by these names: the authors' own, lmms-eval's, VLMEvalKit's."""
@@ -175,7 +175,7 @@ def _scored_by(data: SampleSet, asked: str | None, scorings: Mapping[str, str]) 
             raise DatasetError(f"{data.name}: no scoring called {asked!r} is known of it (there is {has}); name a rule")
         return replace(data, scoring=scorings[asked], literal=True)
     try:
-        rule(asked)
+        any_rule(asked)
     except ScoringError as error:
         raise DatasetError(f"{data.name}: {error}; or {', '.join(WHOSE)}") from error
     if bare := next((sample for sample in data.samples if not sample.answers), None):

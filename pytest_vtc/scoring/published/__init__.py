@@ -6,13 +6,16 @@ import functools
 
 from pytest_vtc.scoring.base import ScoringError
 from pytest_vtc.scoring.published.base import Answered, Published
+from pytest_vtc.scoring.published.llava_bench import LlavaBench
+from pytest_vtc.scoring.published.mia_bench import MiaBench
+from pytest_vtc.scoring.published.mm_vet import MmVet
 
 __all__ = ["Answered", "Published", "known_metrics", "metric"]
 
 
 def known_metrics() -> dict[str, Published]:
     """Every published metric by name."""
-    every: list[Published] = []
+    every: list[Published] = [LlavaBench(), MiaBench(), MmVet()]
     return {each.name: each for each in every}
 
 
