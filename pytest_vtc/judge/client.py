@@ -27,11 +27,10 @@ BACKOFF_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 120.0
 """A server that asks for more than this is not waited for."""
 
-TIMEOUT_SECONDS = 180.0
+TIMEOUT_SECONDS = 120.0
 """Without a byte from the server; long answers of large judges take minutes."""
 
 _PASSING = frozenset({408, 425, 429})
-_MOST_BYTES = 1 << 24
 
 
 class JudgeError(RuntimeError):
@@ -100,7 +99,7 @@ class ChatClient:
         request = urllib.request.Request(self._endpoint.url, data, headers, method="POST")
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
-                return response.read(_MOST_BYTES)
+                return response.read()
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refused(error) from error
@@ -136,7 +135,7 @@ class ChatClient:
         if error.wait > LONGEST_WAIT_SECONDS:
             return self._error(f"wants to be asked again in {error.wait:,.0f} s only ({error}); try again then")
         times = f" after {tries} tries" if tries > 1 else ""
-        return self._error(f"cannot be reached{times} ({error}); is it running, and is the address right?")
+        return self._error(f"gives no reply{times} ({error}); is it running, and is the address right?")
 
     def _content(self, text: bytes) -> str:
         """The reply within a response. Raises JudgeError if it is none."""
