@@ -55,7 +55,12 @@ VERSION = 1
 DEFAULT_SCORING = "auto"
 DEFAULT_MAX_NEW_TOKENS = 32
 MAX_OPTIONS = 26
-_RULES_OF_OPTIONS = frozenset({"mmmu_pro_official"})
+_RULES_OF_OPTIONS = frozenset(
+    {
+        *("mmmu_pro_official", "mmmu_mc_official", "mmmu_mc_lmms", "mcq_vlmevalkit", "mmbench_lmms_static"),
+        *("scienceqa_official", "scienceqa_llava"),
+    }
+)
 _HEADER_KEY = "manifest"
 _NAME = re.compile(r"[\w.+-]+", re.ASCII)
 

@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pytest_vtc.scoring.base import NO_FACTS, Score
+from pytest_vtc.scoring.mmmu_choices import RIGHT_BOUNDED, read_choice
+from pytest_vtc.scoring.option_letters import guessed, letters_of
 
 _CUE = "Answer:"
-_WORDS_TO_SEARCH_FOR_OPTION_TEXTS = 5
 
 
 class MmmuProOfficial:
@@ -28,45 +28,16 @@ class MmmuProOfficial:
         self, prediction: str, answers: Sequence[str], options: Sequence[str], facts: Mapping[str, str] = NO_FACTS
     ) -> Score:
         parsed = parse(prediction, options)
-        if parsed is None:
-            return Score(chance(answers, options), None, True)
-        return Score(float(parsed in answers), parsed, False)
-
-
-def chance(answers: Sequence[str], options: Sequence[str]) -> float:
-    """How often a letter drawn at random from those of the options is an accepted one."""
-    letters = _letters(options)
-    return sum(letter in answers for letter in letters) / len(letters) if letters else 0.0
+        return guessed(answers, options) if parsed is None else Score(float(parsed in answers), parsed, False)
 
 
 def parse(response: str, options: Sequence[str]) -> str | None:
     """The letter that the official rule reads, or None where it would guess.
 
-    Its steps, each taken only if those before it found nothing:
-    after the last "Answer:", if exactly one of the letters occurs there at all; "(B)"; "B "; "B."; and in a response of
-    more than five words the text of an option. Of several candidates it takes the one that stands last.
+    After the last "Answer:" it is read if exactly one of the letters occurs there at all, within words or not.
+    Otherwise the whole response is read by the steps of `read_choice`: "(B)"; "B "; "B."; the text of an option.
     """
-    letters = _letters(options)
     _, cue, tail = response.rpartition(_CUE)
-    if cue and len(named := [letter for letter in letters if letter in tail]) == 1:
+    if cue and len(named := [letter for letter in letters_of(options) if letter in tail]) == 1:
         return named[0]
-
-    for mark in ",.!?;:'":
-        response = response.strip(mark)
-    response = f" {response} "
-    if found := [letter for letter in letters if f"({letter})" in response]:
-        return max(found, key=lambda letter: response.rfind(f"({letter})"))
-    for after in (" ", "."):
-        if found := [letter for letter in letters if letter + after in response]:
-            # Looked for with blanks on both sides even so: of letters that never stand alone, the first one wins.
-            return max(found, key=lambda letter: response.rfind(f" {letter} "))
-    if len(response.split()) > _WORDS_TO_SEARCH_FOR_OPTION_TEXTS:
-        lower = response.lower()
-        texts = {letter: option.lower() for letter, option in zip(letters, options, strict=False)}
-        if found := [letter for letter in letters if texts[letter] in lower]:
-            return max(found, key=lambda letter: lower.rfind(texts[letter]))
-    return None
-
-
-def _letters(options: Sequence[str]) -> str:
-    return string.ascii_uppercase[: len(options)]
+    return read_choice(response, options, RIGHT_BOUNDED)

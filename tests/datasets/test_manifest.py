@@ -157,9 +157,10 @@ def test_bad_header_is_named_with_what_is_wrong(read: Read, header: dict[str, An
         read(header, row())
 
 
-def test_rule_that_needs_options_is_an_error_without_them(read: Read) -> None:
+@pytest.mark.parametrize("name", ["mmmu_pro_official", "mmmu_mc_lmms", "mcq_vlmevalkit", "scienceqa_llava"])
+def test_rule_that_needs_options_is_an_error_without_them(read: Read, name: str) -> None:
     with pytest.raises(DatasetError, match=r'm\.jsonl:2: the field "options" is missing'):
-        read({"manifest": 1, "scoring": "mmmu_pro_official"}, row(answer="A"))
+        read({"manifest": 1, "scoring": name}, row(answer="A"))
 
 
 def test_repeated_id_names_both_lines(read: Read) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,14 @@ import pytest
 from pytest_vtc.scoring import known_judged_rules
 from pytest_vtc.scoring.base import Score
 from pytest_vtc.scoring.judges import Asked
+from tests.scoring.goldens import HERE, files, rows_of
 
-HERE = Path(__file__).parents[1] / "goldens" / "scoring"
 READ_BY = {
     "mmvet_judge_parse_official": "mm_vet",
     "mmvet_judge_parse_vlmevalkit": "mm_vet_vlmevalkit",
     "llavabench_judge_parse": "llava_bench",
     "llavabench_judge_parse_lmms": "llava_bench_lmms",
 }
-FOLDERS = [HERE, *map(Path, filter(None, [os.environ.get("VTC_SCORING_GOLDENS")]))]
-FILES = [pytest.param(file, id=f"{file.parent.name}/{name}") for folder in FOLDERS for name in READ_BY
-         for file in sorted(folder.rglob(f"{name}.jsonl"))]  # fmt: skip
 
 
 def agrees(row: dict[str, Any], score: Score) -> bool:
@@ -34,11 +29,11 @@ def agrees(row: dict[str, Any], score: Score) -> bool:
     return abs(score.value - row["score"]) <= 1e-6 and (not row.get("retry") or score.unparsed)
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", files(READ_BY))
 def test_replies_are_read_as_the_originals_do(file: Path) -> None:
     rule = known_judged_rules()[READ_BY[file.stem]]
-    read = [(row, rule.verdict(row["prediction"], Asked("said", "asked", ["expected"])))
-            for row in map(json.loads, file.read_text(encoding="utf-8").splitlines())]  # fmt: skip
+    asked = Asked("said", "asked", ["expected"])
+    read = [(row, rule.verdict(row["prediction"], asked)) for row in rows_of(file)]
     assert [(row, score) for row, score in read if not agrees(row, score)] == []
 
 
