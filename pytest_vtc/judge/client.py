@@ -135,7 +135,7 @@ class ChatClient:
         if error.wait > LONGEST_WAIT_SECONDS:
             return self._error(f"wants to be asked again in {error.wait:,.0f} s only ({error}); try again then")
         times = f" after {tries} tries" if tries > 1 else ""
-        return self._error(f"gives no reply{times} ({error}); is it running, and is the address right?")
+        return self._error(f"gives no reply{times} ({error}); check that it runs, and the address")
 
     def _content(self, text: bytes) -> str:
         """The reply within a response. Raises JudgeError if it is none."""
