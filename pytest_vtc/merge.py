@@ -16,6 +16,7 @@ from pytest_vtc.baseline import open_baseline
 from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.conclusion import Conclusion, conclude
 from pytest_vtc.gates import GateError, InconclusiveAs, is_gated, parse_gate, read_gates, unmatched
+from pytest_vtc.judge.replies import REPLIES_NAME, Replies
 from pytest_vtc.manifest_fields import Manifest
 from pytest_vtc.option_values import Shard, parse_shard
 from pytest_vtc.report.json_report import RUN_DEPENDENT, comparable
@@ -205,6 +206,7 @@ def _manifest(parts: Sequence[_Part]) -> Manifest:
             }
             for part in parts
         ],
+        "unread_replies": {},
     }
     return merged
 
@@ -214,3 +216,6 @@ def _merge_stores(parts: Sequence[_Part], output: Path) -> None:
         for part in parts:
             with Store(part.folder / STORE_NAME, readonly=True) as store:
                 merged.copy_from(store)
+    replies = Replies(output / REPLIES_NAME)
+    for part in parts:
+        replies.copy_from(Replies(part.folder / REPLIES_NAME))

@@ -47,7 +47,7 @@ from typing import Any, cast
 
 from pytest_vtc.datasets.base import OWN_STYLE, DatasetError, ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
-from pytest_vtc.scoring import NO_FACTS, ScoringError, rule
+from pytest_vtc.scoring import NO_FACTS, ScoringError, any_rule
 from pytest_vtc.scoring.published import metric
 from pytest_vtc.whole_file import write_whole
 
@@ -187,7 +187,7 @@ def _header(row: Mapping[str, Any]) -> Header:
         raise _RowError(f'"whole_groups" must be true or false, not {_kind(whole_groups)}')
     for key, names in {"scoring": [scoring], "scorings": scorings.values()}.items():
         for each in names:
-            _look_up(key, rule, each if each != "none" else None)
+            _look_up(key, any_rule, each if each != "none" else None)
     _look_up("published", metric, published)
     return Header(
         name,

@@ -14,10 +14,13 @@ from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet
 from pytest_vtc.datasets.easyvqa import EasyVqa
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
+from pytest_vtc.datasets.llava_bench import LlavaBench
 from pytest_vtc.datasets.manifest import read_manifest
+from pytest_vtc.datasets.mia_bench import MiaBench
+from pytest_vtc.datasets.mm_vet import MmVet
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
 from pytest_vtc.datasets.probes import Probes
-from pytest_vtc.scoring import ScoringError, rule
+from pytest_vtc.scoring import ScoringError, any_rule
 
 WHOSE = ("official", "lmms", "vlmevalkit")
 """Whose rules can be asked for by these names: the authors' own, lmms-eval's, VLMEvalKit's."""
@@ -25,7 +28,10 @@ WHOSE = ("official", "lmms", "vlmevalkit")
 
 def known_datasets() -> dict[str, Dataset]:
     """Every dataset by name."""
-    every: list[Dataset] = [Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()]
+    every: list[Dataset] = [
+        *(Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()),
+        *(MmVet(), LlavaBench(), MiaBench()),
+    ]
     return {dataset.name: dataset for dataset in every}
 
 
@@ -175,7 +181,7 @@ def _scored_by(data: SampleSet, asked: str | None, scorings: Mapping[str, str]) 
             raise DatasetError(f"{data.name}: no scoring called {asked!r} is known of it (there is {has}); name a rule")
         return replace(data, scoring=scorings[asked], literal=True)
     try:
-        rule(asked)
+        any_rule(asked)
     except ScoringError as error:
         raise DatasetError(f"{data.name}: {error}; or {', '.join(WHOSE)}") from error
     if bare := next((sample for sample in data.samples if not sample.answers), None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_vtc.judge.unread import unread_replies
 from pytest_vtc.report.figures import MARK, bracketed
 from pytest_vtc.report.rows import Row
 from pytest_vtc.report.unparsed import Unparsed, unparsed_notes
@@ -24,6 +25,7 @@ def notes(results: Results, model: str, dataset: str, rows: Sequence[Row]) -> li
         *_substitutes(results, model, [row for row in rows if row.compressor is not None]),
         *_beyond_window(results, model, dataset),
         *_unparsed(results.manifest["datasets"][dataset]["scoring"], rows),
+        *_judge(results, model, dataset),
         *_few_images(figures, dataset),
         *_bootstrap(rows),
         *_ended_early(rows),
@@ -73,6 +75,18 @@ def _unparsed(rule: str, rows: Sequence[Row]) -> list[str]:
     return unparsed_notes(
         rule, [Unparsed(name, f.n_measured, f.n_unparsed, f.by_chance, f.by_default) for name, f in found]
     )
+
+
+def _judge(results: Results, model: str, dataset: str) -> Iterator[str]:
+    """Notes on scores that a language model has given."""
+    about = results.manifest["datasets"][dataset]["judge"]
+    if about is None:
+        return
+    asked = ", asked in the words of pytest-vtc: not to be compared with published ones" if about["own_words"] else ""
+    yield f"{dataset}: scores are grades by {about['model']}{asked}"
+    mine = [m for m in results.measurements if (m.cell.model, m.cell.dataset) == (model, dataset)]
+    if n := unread_replies(results.manifest, mine)[dataset]:
+        yield f"{dataset}: of {n:,} of {len(mine):,} answers no reply of the judge could be read; they count as wrong"
 
 
 def _few_images(figures: Sequence[CellSummary], dataset: str) -> Iterator[str]:
