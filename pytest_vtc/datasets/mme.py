@@ -1,0 +1,52 @@
+"""MME: two yes-or-no questions on each image, in fourteen tasks of perception and cognition."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+from pytest_vtc.datasets.base import DatasetError
+from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
+
+POST_PROMPT = "Answer the question using a single word or phrase."
+_OFFICIAL_ENDING = " Please answer yes or no."
+
+
+class Mme(HubDataset):
+    """Fu et al., "MME: A Comprehensive Evaluation Benchmark for Multimodal Large Language Models", arXiv 2306.13394.
+
+    Prompts: lmms-eval's replace the official ending; `official` is the question as it is published.
+    """
+
+    name: ClassVar[str] = "mme"
+    description: ClassVar[str] = "MME: yes or no, two questions an image, 14 tasks"
+    licence: ClassVar[str] = "research only"
+    scoring: ClassVar[str] = "mme_yesno_official"
+    scorings: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"official": "mme_yesno_official", "lmms": "mme_yesno_lmms", "vlmevalkit": "yorn_vlmevalkit"}
+    )
+    published: ClassVar[str | None] = "mme"
+    whole_groups: ClassVar[bool] = True
+    prompt_style: ClassVar[str] = "lmms"
+    prompt_styles: ClassVar[tuple[str, ...]] = ("official",)
+    max_new_tokens: ClassVar[int] = 16
+    about_mb: ClassVar[int] = 864
+    repositories: ClassVar[tuple[str, ...]] = ("lmms-lab-encoder/MME", "lmms-lab/MME")
+    split: ClassVar[str] = "test"
+    columns: ClassVar[tuple[str, ...]] = ("question_id", "question", "answer", "category")
+    size: ClassVar[int | None] = 2_374
+
+    def question(self, row: Row, where: str) -> Question | None:
+        image, text, answer = str(row["question_id"]), str(row["question"]), str(row["answer"]).strip().lower()
+        if answer not in ("yes", "no"):
+            raise DatasetError(f"{where} ({image}): the answer is {row['answer']!r}, neither yes nor no")
+        # Both questions on an image have its name for their id.
+        return Question(
+            id=f"{image}-{hashlib.sha256(text.encode()).hexdigest()[:6]}",
+            prompts={"lmms": f"{text.replace(_OFFICIAL_ENDING, '')}\n{POST_PROMPT}", "official": text},
+            answers=[answer],
+            category=str(row["category"]),
+            group=image,
+        )
