@@ -9,20 +9,24 @@ from typing import ClassVar
 
 from pytest_vtc.datasets.base import DatasetError
 from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
+from pytest_vtc.datasets.row_values import text
 
-POST_PROMPT = "Answer the question using a single word or phrase."
+SHORT_ANSWER_PROMPT = "Answer the question using a single word or phrase."
+"""How LLaVA and lmms-eval ask for a short answer."""
+
 _OFFICIAL_ENDING = " Please answer yes or no."
 
 
 class Mme(HubDataset):
     """Fu et al., "MME: A Comprehensive Evaluation Benchmark for Multimodal Large Language Models", arXiv 2306.13394.
 
-    Prompts: lmms-eval's replace the official ending; `official` is the question as it is published.
+    Prompts: those of lmms-eval and LLaVA ask for a word or phrase instead of the official "Please answer yes or no.";
+    the official one, which VLMEvalKit takes, is the question as it is published.
     """
 
     name: ClassVar[str] = "mme"
     description: ClassVar[str] = "MME: yes or no, two questions an image, 14 tasks"
-    licence: ClassVar[str] = "research only"
+    licence: ClassVar[str] = "research only (the authors give it out by e-mail; the Hub's copy is open)"
     scoring: ClassVar[str] = "mme_yesno_official"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"official": "mme_yesno_official", "lmms": "mme_yesno_lmms", "vlmevalkit": "yorn_vlmevalkit"}
@@ -30,7 +34,7 @@ class Mme(HubDataset):
     published: ClassVar[str | None] = "mme"
     whole_groups: ClassVar[bool] = True
     prompt_style: ClassVar[str] = "lmms"
-    prompt_styles: ClassVar[tuple[str, ...]] = ("official",)
+    prompt_styles: ClassVar[tuple[str, ...]] = ("official", "llava", "vlmevalkit")
     max_new_tokens: ClassVar[int] = 16
     about_mb: ClassVar[int] = 864
     repositories: ClassVar[tuple[str, ...]] = ("lmms-lab-encoder/MME", "lmms-lab/MME")
@@ -39,14 +43,23 @@ class Mme(HubDataset):
     size: ClassVar[int | None] = 2_374
 
     def question(self, row: Row, where: str) -> Question | None:
-        image, text, answer = str(row["question_id"]), str(row["question"]), str(row["answer"]).strip().lower()
-        if answer not in ("yes", "no"):
-            raise DatasetError(f"{where} ({image}): the answer is {row['answer']!r}, neither yes nor no")
+        image = text(row, "question_id", where)
+        where = f"{where} ({image})"
+        question = text(row, "question", where)
+        short = f"{question.strip().replace(_OFFICIAL_ENDING, '')}\n{SHORT_ANSWER_PROMPT}"
         # Both questions on an image have its name for their id.
         return Question(
-            id=f"{image}-{hashlib.sha256(text.encode()).hexdigest()[:6]}",
-            prompts={"lmms": f"{text.replace(_OFFICIAL_ENDING, '')}\n{POST_PROMPT}", "official": text},
-            answers=[answer],
-            category=str(row["category"]),
+            id=f"{image}-{hashlib.sha256(question.encode()).hexdigest()[:6]}",
+            prompts={"lmms": short, "official": question, "llava": short, "vlmevalkit": question},
+            answers=[yes_or_no(row, where)],
+            category=text(row, "category", where),
             group=image,
         )
+
+
+def yes_or_no(row: Row, where: str) -> str:
+    """The answer of a row, in lower case. Raises DatasetError, beginning with `where`, if it is anything else."""
+    answer = str(row["answer"]).strip().lower()
+    if answer not in ("yes", "no"):
+        raise DatasetError(f"{where}: the answer is {row['answer']!r}, neither yes nor no")
+    return answer

@@ -10,13 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_vtc.datasets.ai2d import Ai2d
 from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet, nearest
 from pytest_vtc.datasets.easyvqa import EasyVqa
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
+from pytest_vtc.datasets.hallusionbench import HallusionBench
 from pytest_vtc.datasets.manifest import read_manifest
+from pytest_vtc.datasets.mmbench import MmBenchCn, MmBenchEn
+from pytest_vtc.datasets.mme import Mme
+from pytest_vtc.datasets.mmmu import Mmmu
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
+from pytest_vtc.datasets.mmstar import MmStar
+from pytest_vtc.datasets.pope import Pope
 from pytest_vtc.datasets.probes import Probes
+from pytest_vtc.datasets.realworldqa import RealWorldQa
+from pytest_vtc.datasets.scienceqa import ScienceQaImage
+from pytest_vtc.datasets.seedbench import SeedBench
+from pytest_vtc.datasets.seedbench2_plus import SeedBench2Plus
 from pytest_vtc.scoring import ScoringError, rule
 
 WHOSE = ("official", "lmms", "vlmevalkit")
@@ -25,7 +36,11 @@ WHOSE = ("official", "lmms", "vlmevalkit")
 
 def known_datasets() -> dict[str, Dataset]:
     """Every dataset by name."""
-    every: list[Dataset] = [Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()]
+    every: list[Dataset] = [
+        *(Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()),
+        *(Mmmu(), MmBenchEn(), MmBenchCn(), Mme(), Pope(), HallusionBench(), ScienceQaImage()),
+        *(SeedBench(), SeedBench2Plus(), Ai2d(), MmStar(), RealWorldQa()),
+    ]
     return {dataset.name: dataset for dataset in every}
 
 

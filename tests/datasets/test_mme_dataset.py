@@ -1,22 +1,26 @@
-"""MME from a parquet file of its published schema: prompts of both styles, pairs that are never cut."""
+"""MME from a parquet file of its published schema: prompts of every style, pairs that are never cut."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from datasets import Features, Image, Value
-from published_rows import encoded
+from hub_tables import Table, cut_groups
+from published_rows import Rows, encoded
 
-from pytest_vtc.datasets.base import DatasetError, Sample
+from pytest_vtc.datasets.base import DatasetError
 from pytest_vtc.datasets.mme import Mme
 
 TEXT = Value("string")
-FEATURES = Features(question_id=TEXT, image=Image(), question=TEXT, answer=TEXT, category=TEXT)
+TABLE = Table(
+    Mme(),
+    Features(question_id=TEXT, image=Image(), question=TEXT, answer=TEXT, category=TEXT),
+    "data/test-00000-of-00001.parquet",
+)
 
 
-def pair(n: int, category: str = "existence") -> list[dict[str, Any]]:
+def pair(n: int, category: str = "existence") -> Rows:
     image = {"question_id": f"{category}/{n:03d}.jpg", "image": encoded(f"#0000{n:02x}", "JPEG"), "category": category}
     return [
         {**image, "question": f"Is there a {thing}? Please answer yes or no.", "answer": answer}
@@ -24,30 +28,42 @@ def pair(n: int, category: str = "existence") -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture
-def fetched(tmp_path: Path, publish: Any, said: list[str]) -> Any:
-    def fetch(rows: list[dict[str, Any]], style: str | None = None) -> list[Sample]:
-        publish(tmp_path / "source" / "data" / "test-00000-of-00001.parquet", rows, FEATURES)
-        Mme().fetch(tmp_path, tmp_path / "source", said.append)
-        return list(Mme().load(tmp_path, style))
-
-    return fetch
-
-
-def test_prompt_has_the_short_answer_ending_instead_of_the_official_one(fetched: Any) -> None:
-    first, second = fetched(pair(1))
+@pytest.mark.parametrize("style", [None, "lmms", "llava"])
+def test_prompt_has_the_short_answer_ending_instead_of_the_official_one(tmp_path: Path, style: str | None) -> None:
+    first, second = TABLE.fetched(tmp_path, pair(1), style)
     assert first.prompt == "Is there a dog?\nAnswer the question using a single word or phrase."
-    assert (first.answers, second.answers) == (("yes",), ("no",))
-    assert (first.group, first.category) == ("existence/001.jpg", "existence")
-    assert first.images == second.images
+    assert second.prompt == "Is there a cat?\nAnswer the question using a single word or phrase."
 
 
-def test_official_prompt_is_the_published_question(fetched: Any) -> None:
-    assert fetched(pair(1), "official")[0].prompt == "Is there a dog? Please answer yes or no."
+@pytest.mark.parametrize("style", ["official", "vlmevalkit"])
+def test_official_prompt_is_the_published_question(tmp_path: Path, style: str) -> None:
+    assert TABLE.fetched(tmp_path, pair(1), style)[0].prompt == "Is there a dog? Please answer yes or no."
 
 
-def test_answer_that_is_neither_names_the_row(fetched: Any) -> None:
+def test_second_blank_before_the_official_ending_stays_as_with_lmms(tmp_path: Path) -> None:
+    rows = pair(1)
+    rows[0]["question"] = " Is it a dog?  Please answer yes or no."
+    assert TABLE.fetched(tmp_path, rows)[0].prompt == (
+        "Is it a dog? \nAnswer the question using a single word or phrase."
+    )
+
+
+def test_two_questions_on_an_image_are_a_group_with_ids_of_their_own(tmp_path: Path) -> None:
+    samples = TABLE.fetched(tmp_path, [*pair(1), *pair(2, "OCR")])
+    assert [sample.group for sample in samples] == ["existence/001.jpg"] * 2 + ["OCR/002.jpg"] * 2
+    assert [sample.category for sample in samples] == ["existence"] * 2 + ["OCR"] * 2
+    assert [sample.answers for sample in samples] == [("yes",), ("no",)] * 2
+    assert len({sample.id for sample in samples}) == 4
+    assert samples[0].images == samples[1].images
+
+
+def test_draw_takes_both_questions_on_an_image(tmp_path: Path) -> None:
+    TABLE.fetched(tmp_path, [row for n in range(1, 6) for row in pair(n)])
+    assert cut_groups("mme", tmp_path, 5) == []
+
+
+def test_answer_that_is_neither_names_the_row(tmp_path: Path) -> None:
     rows = pair(1)
     rows[1]["answer"] = "maybe"
-    with pytest.raises(DatasetError, match=r"mme, row 2 \(existence/001.jpg\): the answer is 'maybe'"):
-        fetched(rows)
+    with pytest.raises(DatasetError, match=r"^mme, row 2 \(existence/001.jpg\): the answer is 'maybe'"):
+        TABLE.fetched(tmp_path, rows)
