@@ -5,21 +5,30 @@ from __future__ import annotations
 import functools
 
 from pytest_vtc.scoring.ai2d import Ai2dLmms
+from pytest_vtc.scoring.anls import Anls, AnlsStvqa
 from pytest_vtc.scoring.auto import Auto
 from pytest_vtc.scoring.base import NO_FACTS, NOTHING, Rule, Score, ScoringError, judged
 from pytest_vtc.scoring.exact import Exact
-from pytest_vtc.scoring.gqa_official import GqaOfficial
+from pytest_vtc.scoring.gqa import GqaLmms, GqaOfficial, GqaVlmevalkit
 from pytest_vtc.scoring.letters import Letters
+from pytest_vtc.scoring.mathvision import Mathvision
+from pytest_vtc.scoring.mathvista import MathvistaNormalize
 from pytest_vtc.scoring.mcq_lmms import McqExtractLmms, MmstarLmms, RealworldqaLmms
 from pytest_vtc.scoring.mcq_vlmevalkit import McqVlmevalkit
 from pytest_vtc.scoring.mmbench_lmms import MmbenchLmmsStatic
+from pytest_vtc.scoring.mme import MmeYesNoLmms, MmeYesNoOfficial
 from pytest_vtc.scoring.mmmu import MmmuLmms, MmmuOfficial
 from pytest_vtc.scoring.mmmu_choices import MmmuMcLmms, MmmuMcOfficial
 from pytest_vtc.scoring.mmmu_open import MmmuOpenLmms, MmmuOpenOfficial
 from pytest_vtc.scoring.mmmu_pro_official import MmmuProOfficial
+from pytest_vtc.scoring.ocrbench import OcrbenchLmms, OcrbenchOfficial
+from pytest_vtc.scoring.pope import PopeLmms, PopeOfficial
+from pytest_vtc.scoring.relaxed_accuracy import RelaxedAccuracy
 from pytest_vtc.scoring.scienceqa import ScienceqaLlava, ScienceqaLmms, ScienceqaOfficial
 from pytest_vtc.scoring.seed import SeedLlava, SeedLmms
 from pytest_vtc.scoring.soft import Soft
+from pytest_vtc.scoring.vqa import VqaEvalAI, VqaOfficial, Vqav2Lmms, VqaVlmevalkit
+from pytest_vtc.scoring.yorn import YornVlmevalkit
 
 __all__ = ["NOTHING", "NO_FACTS", "Rule", "Score", "ScoringError", "judged", "known_rules", "rule"]
 
@@ -33,7 +42,11 @@ def known_rules() -> dict[str, Rule]:
         *(McqVlmevalkit(), McqExtractLmms(), MmbenchLmmsStatic(), MmstarLmms(), RealworldqaLmms()),
         *(ScienceqaOfficial(), ScienceqaLlava(), ScienceqaLmms()),
         *(SeedLlava(), SeedLmms(), Ai2dLmms()),
-        *(GqaOfficial(),),
+        *(GqaOfficial(), GqaLmms(), GqaVlmevalkit()),
+        *(VqaOfficial(), VqaEvalAI(), Vqav2Lmms(), VqaVlmevalkit()),
+        *(Anls(), AnlsStvqa(), RelaxedAccuracy()),
+        *(MmeYesNoOfficial(), MmeYesNoLmms(), PopeOfficial(), PopeLmms(), YornVlmevalkit()),
+        *(OcrbenchOfficial(), OcrbenchLmms(), MathvistaNormalize(), Mathvision()),
     ]
     return {each.name: each for each in every}
 

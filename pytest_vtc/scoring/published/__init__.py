@@ -8,14 +8,22 @@ from pytest_vtc.scoring.base import ScoringError
 from pytest_vtc.scoring.published.base import Answered, Published
 from pytest_vtc.scoring.published.category_mean import CategoryMean
 from pytest_vtc.scoring.published.circular import Circular
+from pytest_vtc.scoring.published.hallusion import Hallusion
+from pytest_vtc.scoring.published.mme import Mme
 from pytest_vtc.scoring.published.mmmu import Mmmu
+from pytest_vtc.scoring.published.ocrbench import Ocrbench
+from pytest_vtc.scoring.published.pope import Pope, PopeLmms
+from pytest_vtc.scoring.published.vizwiz import Vizwiz
 
 __all__ = ["Answered", "Published", "known_metrics", "metric"]
 
 
 def known_metrics() -> dict[str, Published]:
     """Every published metric by name."""
-    every: list[Published] = [Circular(), CategoryMean(), Mmmu()]
+    every: list[Published] = [
+        *(Circular(), CategoryMean(), Mmmu()),
+        *(Mme(), Pope(), PopeLmms(), Hallusion(), Ocrbench(), Vizwiz()),
+    ]
     return {each.name: each for each in every}
 
 
