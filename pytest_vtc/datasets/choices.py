@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_vtc.datasets.base import DatasetError
-from pytest_vtc.datasets.hub_dataset import lettered
 
 LETTER_PROMPT = "Answer with the option's letter from the given choices directly."
 """How LLaVA and lmms-eval ask for a letter."""
@@ -23,16 +22,17 @@ def present(value: Any) -> str | None:
 
 
 def options_in(row: Mapping[str, Any], columns: Sequence[str], where: str) -> list[str]:
-    """The options of a row that has a column for each; the last ones may be empty.
+    """The options of a row that has a column for each. Empty ones at the end are none; others are "nan".
 
-    Raises DatasetError, beginning with `where`, if there are fewer than two, or if an empty one is followed by another.
+    Raises DatasetError, beginning with `where`, if there are fewer than two.
     """
     cells = [present(row[column]) for column in columns]
-    options = [cell for cell in cells if cell is not None]
-    if None in cells[: len(options)] or len(options) < 2:
+    while cells and cells[-1] is None:
+        cells.pop()
+    if len(cells) < 2:
         shown = {column: row[column] for column in columns}
-        raise DatasetError(f"{where}: expected options in {', '.join(columns)}, none left out, found {shown}")
-    return options
+        raise DatasetError(f"{where}: expected two options or more in {', '.join(columns)}, found {shown}")
+    return ["nan" if cell is None else cell for cell in cells]
 
 
 def letter(value: Any, options: Sequence[str], where: str) -> str:
@@ -56,15 +56,24 @@ def letter_at(value: Any, options: Sequence[str], where: str) -> str:
     return string.ascii_uppercase[int(text)]
 
 
+def lines_of(options: Sequence[str]) -> str:
+    """A line for each option: `A. first`, `B. second`. One that is empty leaves its letter out, as lmms-eval does."""
+    return "\n".join(
+        f"{named}. {option}"
+        for named, option in zip(string.ascii_uppercase, options, strict=False)
+        if present(option) is not None
+    )
+
+
 def letter_prompt(question: str, options: Sequence[str]) -> str:
     """As LLaVA and lmms-eval ask: the question, the options as lines, and for the letter."""
-    return f"{question}\n{lettered(options)}\n{LETTER_PROMPT}"
+    return f"{question}\n{lines_of(options)}\n{LETTER_PROMPT}"
 
 
 def vlmevalkit_prompt(question: str, options: Sequence[str], hint: str | None = None) -> str:
     """As VLMEvalKit asks models that have no prompts of their own there, with the blank and the new line at its end."""
     hinted = "" if hint is None else f"Hint: {hint}\n"
     return (
-        f"{hinted}Question: {question}\nOptions:\n{lettered(options)}\n"
+        f"{hinted}Question: {question}\nOptions:\n{lines_of(options)}\n"
         "Please select the correct answer from the options above. \n"
     )

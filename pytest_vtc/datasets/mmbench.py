@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from pytest_vtc.datasets.base import DatasetError
-from pytest_vtc.datasets.choices import LETTER_PROMPT, letter, options_in, present, vlmevalkit_prompt
-from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row, lettered
+from pytest_vtc.datasets.choices import LETTER_PROMPT, letter, lines_of, options_in, present, vlmevalkit_prompt
+from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
 from pytest_vtc.datasets.row_values import text
 
 _STEP = 1_000_000
@@ -54,8 +54,8 @@ class MmBenchEn(HubDataset):
         return Question(
             id=str(index),
             prompts={
-                "lmms": f"{asked} There are several options:\n{lettered(options)}\n\n{self.letter_prompts['lmms']}",
-                "llava": f"{headed}\n{lettered(options)}\n{self.letter_prompts['llava']}",
+                "lmms": f"{asked} There are several options:\n{lines_of(options)}\n\n{self.letter_prompts['lmms']}",
+                "llava": f"{headed}\n{lines_of(options)}\n{self.letter_prompts['llava']}",
                 "vlmevalkit": vlmevalkit_prompt(question, options, hint),
             },
             answers=[letter(row["answer"], options, where)],

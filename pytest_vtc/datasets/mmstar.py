@@ -22,10 +22,11 @@ _ON_LINES = re.compile(r"(?:^|\n)\(([A-Z])\) ")
 class MmStar(HubDataset):
     """Chen et al., "Are We on the Right Way for Evaluating Large Vision-Language Models?", NeurIPS 2024, val.
 
-    The question holds its options: "Options: A: ..., B: ..." in a line, or "(A) ..." on lines of their own; "nan" is
-    none. The category is category/l2_category. The metric is lmms-eval's mean over the 18 finer categories; the authors
-    report plain accuracy. lmms-eval sets no limit of new tokens here; 128 are those of its other letters.
-    VLMEvalKit has a table of its own, with options in columns: its rule is here, its prompts are not.
+    The question holds its options: "Options: A: ..., B: ..." in a line, or "(A) ..." on lines of their own; "nan" at
+    their end is none. The category is category/l2_category. The metric is lmms-eval's mean over the 18 finer
+    categories; the authors report plain accuracy, by a rule of their own that is not here.
+    lmms-eval sets no limit of new tokens here; 128 are those of its other letters. VLMEvalKit has a table of its own,
+    with options in columns: its rule is here, its prompts are not.
     """
 
     name: ClassVar[str] = "mmstar"

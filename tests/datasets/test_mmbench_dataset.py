@@ -108,6 +108,12 @@ def test_options_that_are_not_there_are_left_out(tmp_path: Path) -> None:
     ]
 
 
+def test_empty_option_between_others_keeps_its_letter_and_has_no_line(tmp_path: Path) -> None:
+    (sample,) = EN.fetched(tmp_path, [row(5, A=None, C="both")])
+    assert "options:\nB. right\nC. both\n\n" in sample.prompt
+    assert (sample.options, sample.answers) == (("nan", "right", "both"), ("B",))
+
+
 def test_rotations_of_a_question_are_a_group(tmp_path: Path) -> None:
     samples = EN.fetched(tmp_path, [row for base in (241, 252) for row in circular(base)])
     assert [(sample.id, sample.group, sample.facts["rotation"]) for sample in samples] == [
@@ -136,8 +142,7 @@ def test_index_that_is_a_string_is_read_as_the_same(tmp_path: Path) -> None:
     [
         ({"answer": "C"}, "the answer is 'C', not the letter of one of 2 options"),
         ({"answer": "nan"}, "the answer is 'nan'"),
-        ({"B": "nan", "C": "both"}, "expected options in A, B, C, D, none left out"),
-        ({"B": "nan", "answer": "A"}, "expected options in A, B, C, D"),
+        ({"B": "nan", "answer": "A"}, "expected two options or more in A, B, C, D"),
         ({"question": None}, "question is None"),
     ],
 )

@@ -116,7 +116,7 @@ def test_image_in_its_list_is_kept_byte_for_byte(tmp_path: Path) -> None:
     [
         ({"answer": "E"}, "the answer is 'E', not the letter of one of 4 options"),
         ({"question_type_id": 10}, "the question type of an image is '10', none of 1 to 9"),
-        ({"choice_b": None}, "expected options in choice_a, choice_b"),
+        (dict.fromkeys(("choice_b", "choice_c", "choice_d")), "expected two options or more in choice_a"),
         ({"image": []}, r".*it has no image"),
     ],
 )
