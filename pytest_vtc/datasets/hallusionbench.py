@@ -41,6 +41,7 @@ class HallusionBench(HubDataset):
         *("question", "gt_answer"),
     )
     size: ClassVar[int | None] = 951
+    n_groups: ClassVar[int | None] = 154
 
     def question(self, row: Row, where: str) -> Question | None:
         parts = [text(row, column, where) for column in self.columns[:6]]

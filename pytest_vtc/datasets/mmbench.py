@@ -41,6 +41,7 @@ class MmBenchEn(HubDataset):
     split: ClassVar[str] = "dev"
     columns: ClassVar[tuple[str, ...]] = ("index", "question", "hint", "A", "B", "C", "D", "answer", "category")
     size: ClassVar[int | None] = 4_329
+    n_groups: ClassVar[int | None] = 1_164
     letter_prompts: ClassVar[Mapping[str, str]] = MappingProxyType({"lmms": LETTER_PROMPT, "llava": LETTER_PROMPT})
     """How lmms-eval and LLaVA ask for the letter."""
 

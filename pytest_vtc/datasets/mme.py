@@ -41,6 +41,7 @@ class Mme(HubDataset):
     split: ClassVar[str] = "test"
     columns: ClassVar[tuple[str, ...]] = ("question_id", "question", "answer", "category")
     size: ClassVar[int | None] = 2_374
+    n_groups: ClassVar[int | None] = 1_187
 
     def question(self, row: Row, where: str) -> Question | None:
         image = text(row, "question_id", where)

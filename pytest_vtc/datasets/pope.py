@@ -40,6 +40,7 @@ class Pope(HubDataset):
     split: ClassVar[str] = "test"
     columns: ClassVar[tuple[str, ...]] = ("question_id", "question", "answer", "image_source", "category")
     size: ClassVar[int | None] = 9_000
+    n_groups: ClassVar[int | None] = 500
 
     def question(self, row: Row, where: str) -> Question | None:
         number, category = text(row, "question_id", where), text(row, "category", where).strip().lower()

@@ -31,9 +31,9 @@ class SeedBench(HubDataset):
     """Li et al., "SEED-Bench: Benchmarking Multimodal LLMs with Generative Comprehension", CVPR 2024; image questions.
 
     The authors rank the options by likelihood and generate nothing, so that there is no official rule for what a model
-    says; scored is the first character, as in lmms-eval (`seed_llava`: the letter and nothing else). The questions on
-    videos are left out. lmms-eval sets no limit of new tokens here; 16 is that of its SEED-Bench-2-Plus.
-    Unverified: the size of the download.
+    says; scored is the first character, as in lmms-eval (`seed_llava`: the letter and nothing else).
+    The questions on videos are left out, eight frames each: most of the bytes. lmms-eval sets no limit of new tokens
+    here; 16 is that of its SEED-Bench-2-Plus. Unverified: the size of the download.
     """
 
     name: ClassVar[str] = "seedbench"
@@ -48,10 +48,11 @@ class SeedBench(HubDataset):
     repositories: ClassVar[tuple[str, ...]] = ("lmms-lab-encoder/SEED-Bench", "lmms-lab/SEED-Bench")
     split: ClassVar[str] = "test"
     columns: ClassVar[tuple[str, ...]] = (
-        *("question_id", "question_type_id", "data_type", "question"),
+        *("question_id", "question_type_id", "data_type", "data_id", "question"),
         *("choice_a", "choice_b", "choice_c", "choice_d", "answer"),
     )
     size: ClassVar[int | None] = 14_233
+    sparse: ClassVar[bool] = True
 
     def question(self, row: Row, where: str) -> Question | None:
         if text(row, "data_type", where) != "image":
@@ -70,4 +71,5 @@ class SeedBench(HubDataset):
             answers=[letter(row["answer"], options, where)],
             options=options,
             category=KINDS[kind],
+            group=text(row, "data_id", where),
         )

@@ -98,7 +98,11 @@ def test_category_is_the_name_of_the_kind(tmp_path: Path) -> None:
 def test_questions_of_two_kinds_may_have_the_same_id(tmp_path: Path) -> None:
     samples = TABLE.fetched(tmp_path, [row(4312, question_type_id=3), row(4312, question_type_id=9)])
     assert [sample.id for sample in samples] == ["3-4312", "9-4312"]
-    assert samples[0].group == samples[1].group
+
+
+def test_group_is_the_image_by_its_name(tmp_path: Path) -> None:
+    samples = TABLE.fetched(tmp_path, [row(1, data_id="7_7"), row(2, data_id="7_7"), row(3, data_id="8_8")])
+    assert [sample.group for sample in samples] == ["7_7", "7_7", "8_8"]
 
 
 def test_blanks_around_the_answer_do_not_matter(tmp_path: Path) -> None:
