@@ -21,12 +21,13 @@ class Mme(HubDataset):
     """Fu et al., "MME: A Comprehensive Evaluation Benchmark for Multimodal Large Language Models", arXiv 2306.13394.
 
     Prompts: those of lmms-eval and LLaVA ask for a word or phrase instead of the official "Please answer yes or no.";
-    the official one, which VLMEvalKit takes, is the question as it is published.
+    the official one, which VLMEvalKit takes, is the question as it is published. The authors give the images out on
+    request, for research; the Hub's copy is open.
     """
 
     name: ClassVar[str] = "mme"
     description: ClassVar[str] = "MME: yes or no, two questions an image, 14 tasks"
-    licence: ClassVar[str] = "research only (the authors give it out by e-mail; the Hub's copy is open)"
+    licence: ClassVar[str] = "research only"
     scoring: ClassVar[str] = "mme_yesno_official"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"official": "mme_yesno_official", "lmms": "mme_yesno_lmms", "vlmevalkit": "yorn_vlmevalkit"}
