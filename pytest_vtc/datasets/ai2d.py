@@ -21,7 +21,7 @@ class Ai2d(HubDataset):
     """
 
     name: ClassVar[str] = "ai2d"
-    description: ClassVar[str] = "AI2D: school science diagrams, four options (letters drawn into the picture)"
+    description: ClassVar[str] = "AI2D: school science diagrams, letters drawn into the picture"
     licence: ClassVar[str] = "CC BY-SA 4.0"
     scoring: ClassVar[str] = "ai2d_lmms"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType({"lmms": "ai2d_lmms", "vlmevalkit": "mcq_vlmevalkit"})

@@ -24,7 +24,7 @@ class HallusionBench(HubDataset):
     """
 
     name: ClassVar[str] = "hallusionbench"
-    description: ClassVar[str] = "HallusionBench: yes or no on figures and altered figures (questions with image)"
+    description: ClassVar[str] = "HallusionBench: yes or no on figures and altered figures"
     licence: ClassVar[str] = "BSD 3-Clause"
     scoring: ClassVar[str] = "yorn_vlmevalkit"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType({"vlmevalkit": "yorn_vlmevalkit"})

@@ -24,7 +24,7 @@ class MmBenchEn(HubDataset):
     """
 
     name: ClassVar[str] = "mmbench_en"
-    description: ClassVar[str] = "MMBench, English, dev (the answers of test are hidden): options in every rotation"
+    description: ClassVar[str] = "MMBench, English, dev (test is hidden): options in every rotation"
     licence: ClassVar[str] = "Apache-2.0"
     scoring: ClassVar[str] = "mcq_vlmevalkit"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType(
@@ -74,7 +74,7 @@ class MmBenchCn(MmBenchEn):
     """
 
     name: ClassVar[str] = "mmbench_cn"
-    description: ClassVar[str] = "MMBench, Chinese, dev (the answers of test are hidden): options in every rotation"
+    description: ClassVar[str] = "MMBench, Chinese, dev (test is hidden): options in every rotation"
     max_new_tokens: ClassVar[int] = 256
     configs: ClassVar[tuple[str, ...]] = ("cn",)
     letter_prompts: ClassVar[Mapping[str, str]] = MappingProxyType(

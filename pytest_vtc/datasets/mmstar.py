@@ -30,7 +30,7 @@ class MmStar(HubDataset):
     """
 
     name: ClassVar[str] = "mmstar"
-    description: ClassVar[str] = "MMStar: two to four options, 18 kinds, none answerable without the image"
+    description: ClassVar[str] = "MMStar: multiple choice that needs the image, 18 kinds"
     licence: ClassVar[str] = "none stated"
     scoring: ClassVar[str] = "mmstar_lmms"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType({"lmms": "mmstar_lmms", "vlmevalkit": "mcq_vlmevalkit"})

@@ -24,7 +24,7 @@ class Pope(HubDataset):
     """
 
     name: ClassVar[str] = "pope"
-    description: ClassVar[str] = "POPE: is there a ... in the image; random, popular and adversarial objects"
+    description: ClassVar[str] = "POPE: is there such an object; random, popular and adversarial ones"
     licence: ClassVar[str] = "MIT (questions); COCO terms (images)"
     scoring: ClassVar[str] = "pope_official"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType(
