@@ -35,6 +35,7 @@ class DatasetInfo(TypedDict):
 
     n: samples drawn of `size`. scoring: the rule's name, "none" if not scored. literal: blank answers, which are wrong
     otherwise, were scored as the rule does. published: the metric shown beside accuracy. prompt_style: whose wording.
+    whole_groups: a group counts for that metric only with all of its samples.
     """
 
     n: int
@@ -43,6 +44,7 @@ class DatasetInfo(TypedDict):
     literal: bool
     published: str | None
     prompt_style: str
+    whole_groups: bool
     max_new_tokens: int
     fingerprint: str
 

@@ -102,9 +102,18 @@ def _told(before: Manifest, after: Manifest) -> Iterator[Difference]:
 
 
 def _entries(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
-    for key in dict.fromkeys([*before, *after]):
-        if before.get(key) != after.get(key):
-            yield Difference(f"{prefix}{key}", _shown(before.get(key)), _shown(after.get(key)), False)
+    for path, one, other in unequal(before, after):
+        yield Difference(f"{prefix}{path}", _shown(one), _shown(other), False)
+
+
+def unequal(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two documents differ, as `settings.ratios`, with what is there; None where one of them has nothing."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        left, right = cast("Mapping[str, Any]", before), cast("Mapping[str, Any]", after)
+        for key in dict.fromkeys([*left, *right]):
+            yield from unequal(left.get(key), right.get(key), f"{path}.{key}" if path else key)
+    elif before != after:
+        yield path, before, after
 
 
 def _shown(value: Any) -> str:

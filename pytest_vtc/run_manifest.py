@@ -59,6 +59,7 @@ def describe_sweep(sweep: Sweep, keys: CaseKeys) -> Manifest:
             "literal": block.data.literal,
             "published": block.data.published,
             "prompt_style": block.data.prompt_style,
+            "whole_groups": block.data.whole_groups,
             "max_new_tokens": block.max_new_tokens,
             "fingerprint": block.data.fingerprint(),
         }
