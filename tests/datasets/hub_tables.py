@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from published_rows import Rows
 
-from pytest_vtc.datasets.base import Sample
+from pytest_vtc.datasets.base import Draw, Sample
 from pytest_vtc.datasets.hub_dataset import HubDataset
 from pytest_vtc.datasets.registry import open_samples
 
@@ -24,12 +24,16 @@ class Table:
     features: Any
     file: str
 
-    def fetched(self, home: Path, rows: Rows, style: str | None = None) -> list[Sample]:
-        """The samples that the dataset makes of rows, its prompts in the style."""
-        path = home / "source" / self.file
+    def publish(self, source: Path, rows: Rows) -> None:
+        """Write the file that holds the rows into a folder like the repository."""
+        path = source / self.file
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows, schema=self.features.arrow_schema), path)
-        self.dataset.fetch(home, home / "source", lambda _: None)
+
+    def fetched(self, home: Path, rows: Rows, style: str | None = None, draw: Draw | None = None) -> list[Sample]:
+        """The samples that the dataset makes of rows, or of a draw of them, its prompts in the style."""
+        self.publish(home / "source", rows)
+        self.dataset.fetch(home, home / "source", lambda _: None, draw)
         return list(self.dataset.load(home, style))
 
 

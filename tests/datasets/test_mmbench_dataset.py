@@ -10,7 +10,7 @@ from datasets import Features, Image, Value
 from hub_tables import Table, cut_groups
 from published_rows import Rows, encoded
 
-from pytest_vtc.datasets.base import DatasetError
+from pytest_vtc.datasets.base import DatasetError, Draw
 from pytest_vtc.datasets.mmbench import MmBenchCn, MmBenchEn
 
 TEXT = Value("string")
@@ -129,6 +129,13 @@ def test_rotations_of_a_question_are_a_group(tmp_path: Path) -> None:
 def test_draw_takes_every_rotation(tmp_path: Path) -> None:
     CN.fetched(tmp_path, [row for base in range(5) for row in circular(base)])
     assert cut_groups("mmbench_cn", tmp_path, 5) == []
+
+
+def test_part_that_is_fetched_has_every_rotation(tmp_path: Path) -> None:
+    rows = [each for base in range(5) for each in circular(base)]
+    part = EN.fetched(tmp_path, rows, draw=Draw(5, seed=0))
+    assert len(part) == 4
+    assert all([s.facts["rotation"] for s in part if s.group == sample.group] == ["0", "1"] for sample in part)
 
 
 def test_index_that_is_a_string_is_read_as_the_same(tmp_path: Path) -> None:

@@ -108,6 +108,17 @@ def test_images_come_in_the_order_of_their_mention_and_unmentioned_ones_last(tmp
     assert {image.open().mode for image in sample.images} == {"RGB"}
 
 
+def test_subjects_may_be_configurations_of_their_own(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for subject in ("Biology", "Art_Theory"):
+        for split in ("dev", "validation", "test"):
+            table = Table(TABLE.dataset, TABLE.features, f"{subject}/{split}-00000-of-00001.parquet")
+            table.publish(source, [row(1, subject) | {"id": f"{split}_{subject}_1"}])
+    TABLE.dataset.fetch(tmp_path, source, lambda _: None)
+    ids = {sample.id for sample in TABLE.dataset.load(tmp_path)}
+    assert ids == {"validation_Biology_1", "validation_Art_Theory_1"}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

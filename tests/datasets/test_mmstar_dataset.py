@@ -20,7 +20,7 @@ TABLE = Table(
         index=Value("int64"), question=TEXT, image=Image(), answer=TEXT, category=TEXT, l2_category=TEXT,
         meta_info={"source": TEXT, "split": TEXT, "image_path": TEXT},
     ),
-    "data/val-00000-of-00001.parquet",
+    "mmstar.parquet",
 )  # fmt: skip
 IN_A_LINE = "What is it, mainly?\nOptions: A: a dog, a cat, B: the sea, C: 3: 4, D: none"
 ON_LINES = (

@@ -10,7 +10,7 @@ from datasets import Features, Image, List, Value
 from hub_tables import Table, contents
 from published_rows import encoded
 
-from pytest_vtc.datasets.base import DatasetError
+from pytest_vtc.datasets.base import DatasetError, Draw
 from pytest_vtc.datasets.scienceqa import ScienceQaImage
 
 TEXT = Value("string")
@@ -85,6 +85,14 @@ def test_same_question_on_two_images_is_two_samples(tmp_path: Path) -> None:
     samples = TABLE.fetched(tmp_path, [row(), row(image=encoded("blue"))])
     assert [sample.id for sample in samples] == ["test-1", "test-2"]
     assert samples[0].group != samples[1].group
+
+
+def test_sample_has_the_same_id_in_a_part_of_the_dataset(tmp_path: Path) -> None:
+    rows = [row(question=f"Which is no. {n}?") for n in range(1, 9)]
+    ids = {sample.prompt: sample.id for sample in TABLE.fetched(tmp_path / "whole", rows)}
+    part = TABLE.fetched(tmp_path / "part", rows, draw=Draw(3, seed=0))
+    assert len(part) == 3
+    assert {sample.prompt: sample.id for sample in part}.items() <= ids.items()
 
 
 def test_questions_on_one_image_are_a_group(tmp_path: Path) -> None:
