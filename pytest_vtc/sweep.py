@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pytest_vtc import discovery
 from pytest_vtc.cells import MEANINGLESS, Cell, SkippedCell
 from pytest_vtc.datasets.base import Sample, SampleSet
-from pytest_vtc.datasets.registry import data_home, in_random_order, known_datasets, open_samples
+from pytest_vtc.datasets.draws import in_random_order
+from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
 from pytest_vtc.gates import Gate, quoted, unmatched, without_category
 from pytest_vtc.judge.choice import JudgeChoice, choose_judge
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate

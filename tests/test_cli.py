@@ -92,7 +92,7 @@ def test_run_compresses(scene: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["run", "--image", "x", "--prompt", "x", "--random-weights", "nope"], "no configuration for 'nope'"),
         (["run", "--image", "x", "--prompt", "x", "--ratio", "2"], "outside (0, 1]"),
         (["run", "--image", "x", "--prompt", "x", "--ratio", "0.5"], "a compressor which"),
-        (["fetch", "mmmu"], "unknown dataset 'mmmu': did you mean mmmu_pro"),
+        (["fetch", "mmu_pro"], "unknown dataset 'mmu_pro': did you mean mmmu_pro"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

@@ -101,6 +101,14 @@ Progress = Callable[[str], None]
 """Called with one line for a person each time there is something to say."""
 
 
+@dataclass(frozen=True)
+class Draw:
+    """A part of a dataset: `n` of its samples, drawn by group with `seed`, as a run draws them."""
+
+    n: int
+    seed: int
+
+
 class Dataset(ABC):
     """One dataset. `name` is how it is asked for; the rest is for `list` and for defaults."""
 
@@ -120,16 +128,19 @@ class Dataset(ABC):
     """Whose wording its prompts have when nobody says, and whose else they can have."""
     whole_groups: ClassVar[bool] = False
     """Its score is made of whole groups (pairs, rotations), so that a draw never cuts one."""
+    note: ClassVar[str] = ""
+    """What else `list` and `fetch` say of it, in a phrase: "test answers are hidden; validation is used"."""
 
     @abstractmethod
     def state(self, home: Path) -> str:
         """One phrase for `list`: "built in", "fetched, 1,730 samples, 678 MB", "not fetched (about 678 MB)"."""
 
     @abstractmethod
-    def fetch(self, home: Path, source: Path | None, progress: Progress) -> Path | None:
+    def fetch(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None = None) -> Path | None:
         """Make the dataset ready under `home`, from the Hub or from files at `source`; resumes what was cut off.
 
-        Returns the manifest's path, or None for a built-in dataset, which needs no fetching.
+        draw: of which part; None for all of it. Returns the manifest's path, or None for a built-in dataset, which
+        needs no fetching.
         Raises DatasetError saying what is missing (offline, say) and how to get it.
         """
 

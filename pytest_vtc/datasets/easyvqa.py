@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pytest_vtc.datasets.base import Dataset, Progress, Sample
+from pytest_vtc.datasets.base import Dataset, Draw, Progress, Sample
 from pytest_vtc.datasets.images import ImageFile
 
 SIZE = 9_673
@@ -29,7 +29,7 @@ class EasyVqa(Dataset):
     def state(self, home: Path) -> str:
         return f"built in, {SIZE:,} samples"
 
-    def fetch(self, home: Path, source: Path | None, progress: Progress) -> Path | None:
+    def fetch(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None = None) -> Path | None:
         progress(f"{self.name} is built in: nothing to fetch")
         return None
 

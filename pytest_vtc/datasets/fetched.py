@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
-from pytest_vtc.datasets.base import Dataset, DatasetError, Progress, Sample
-from pytest_vtc.datasets.manifest import read_header, read_manifest, write_manifest
+from pytest_vtc.datasets.base import Dataset, DatasetError, Draw, Progress, Sample
+from pytest_vtc.datasets.draws import draw as places_of_draw
+from pytest_vtc.datasets.kept_images import JOURNAL, MANIFEST
+from pytest_vtc.datasets.manifest import read_header, read_manifest, read_rows, write_manifest
+
+LARGE_MB = 1_000
+"""From this size on a person is told that a part can be fetched."""
 
 _Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a manifest on disk has: `samples` of `of`. drawn: which draw, if it is one."""
+
+    samples: int
+    of: int
+    image_bytes: int
+    drawn: Draw | None
+
+    def covers(self, draw: Draw) -> bool:
+        """Whether the samples of a draw are all there."""
+        return self.drawn is None or (self.drawn.seed == draw.seed and self.drawn.n >= draw.n)
+
+    def __str__(self) -> str:
+        part = f"{self.samples:,} of {self.of:,}" if self.drawn is not None else f"{self.samples:,}"
+        return f"{part} samples, {self.image_bytes / 1e6:,.0f} MB"
 
 
 class FetchedDataset(Dataset):
@@ -23,25 +49,58 @@ class FetchedDataset(Dataset):
     about_mb: ClassVar[int]
     """Approximate size of the download."""
 
+    def fetch(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None = None) -> Path:
+        self.announce(progress, source, draw)
+        if draw is not None and draw.n < 1:
+            raise DatasetError(f"{self.name}: asked for {draw.n} samples; ask for at least 1")
+        with _alone(home, self.name, progress):
+            held = self.held(home)
+            if draw is not None and held is not None:
+                if held.covers(draw):
+                    progress(
+                        f"{self.name}: {held} are there already, and hold the {draw.n:,} that were asked for; nothing "
+                        f"to fetch (to have fewer on disk, delete {self.folder(home)} first)"
+                    )
+                    return self.manifest_path(home)
+                if held.drawn is not None and held.drawn.seed != draw.seed:
+                    progress(
+                        f"{self.name}: another draw, by seed {held.drawn.seed}, is there ({held}); its manifest is "
+                        "replaced, its images stay"
+                    )
+            return self._bring(home, source, progress, draw)
+
     @abstractmethod
-    def fetch(self, home: Path, source: Path | None, progress: Progress) -> Path: ...
+    def _bring(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None) -> Path:
+        """What `fetch` does, once it has said licence and size and has the folder for itself."""
+
+    def folder(self, home: Path) -> Path:
+        return home / self.name
 
     def manifest_path(self, home: Path) -> Path:
-        return home / self.name / "manifest.jsonl"
+        return self.folder(home) / MANIFEST
 
     def images_folder(self, home: Path) -> Path:
-        return home / self.name / "images"
+        return self.folder(home) / "images"
+
+    def held(self, home: Path) -> Held | None:
+        """What is fetched; None if nothing is, or if it is damaged."""
+        try:
+            return _held(self.manifest_path(home))
+        except DatasetError:
+            return None
 
     def state(self, home: Path) -> str:
         path = self.manifest_path(home)
         if path.is_file():
             try:
-                facts = read_header(path).extra
+                held = _held(path)
+                if (damage := _damage(path)) is None:
+                    return f"fetched, {held}"
             except DatasetError:
-                return f"damaged: {path} (fetch it again)"
-            return f"fetched, {facts.get('samples', 0):,} samples, {facts.get('image_bytes', 0) / 1e6:,.0f} MB"
-        begun = "fetched in part" if self.images_folder(home).is_dir() else "not fetched"
-        return f"{begun} (about {self.about_mb:,} MB)"
+                damage = str(path)
+            return f"damaged: {damage} (fetch it again)"
+        begun = self.images_folder(home).is_dir() or (self.folder(home) / JOURNAL).is_file()
+        return f"{'fetched in part' if begun else 'not fetched'} (about {self.about_mb:,} MB)"
 
     def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:
         path = self.manifest_path(home)
@@ -49,9 +108,23 @@ class FetchedDataset(Dataset):
             raise DatasetError(f"{self.name} is not fetched; run: python -m pytest_vtc fetch {self.name}")
         return read_manifest(path, prompt_style).samples
 
-    def announce(self, progress: Progress, source: Path | None) -> None:
+    def announce(self, progress: Progress, source: Path | None, draw: Draw | None = None) -> None:
         origin = f"from {source}" if source is not None else f"about {self.about_mb:,} MB from the Hub"
-        progress(f"{self.name}: {self.description}; {origin}; licence: {self.licence}")
+        if source is None and draw is None and self.about_mb >= LARGE_MB:
+            origin += " (--n 500 fetches a part)"
+        if draw is not None:
+            origin += f", of which {draw.n:,} samples are drawn by seed {draw.seed}"
+        note = f"; {self.note}" if self.note else ""
+        progress(f"{self.name}: {self.description}; {origin}; licence: {self.licence}{note}")
+
+    def chosen(self, groups: Sequence[str], draw: Draw) -> list[int]:
+        """The places of what a draw takes of the whole dataset, ascending; groups: of each sample, in its order."""
+        if draw.n > len(groups):
+            raise DatasetError(
+                f"{self.name}: asked for {draw.n:,} samples, but it has {len(groups):,}; ask for at most that many, or "
+                "leave --n out for all of them"
+            )
+        return places_of_draw(groups, draw.n, draw.seed, self.whole_groups)
 
     def write(self, home: Path, rows: Iterable[Mapping[str, Any]], **facts: Any) -> Path:
         """Write the manifest of this dataset. `facts` go into its header: source, revision, samples, image_bytes."""
@@ -71,6 +144,11 @@ class FetchedDataset(Dataset):
         return path
 
 
+def drawn_fact(draw: Draw | None, taken: int, of: int) -> dict[str, Any]:
+    """What a header says of a draw; nothing if it took everything."""
+    return {} if draw is None or taken == of else {"drawn": {"n": draw.n, "seed": draw.seed, "of": of}}
+
+
 def counted(items: Iterable[_Item], total: int, unit: str) -> Iterable[_Item]:
     """The items, with a progress bar on stderr where that is a terminal."""
     from tqdm import tqdm  # only when something is fetched
@@ -78,8 +156,50 @@ def counted(items: Iterable[_Item], total: int, unit: str) -> Iterable[_Item]:
     return tqdm(items, total=total, unit=unit, file=sys.stderr, disable=None)
 
 
-def check_source(source: Path) -> None:
-    """Raise DatasetError unless `--source` is a folder."""
-    if not source.is_dir():
-        what = "is a file" if source.exists() else "does not exist"
-        raise DatasetError(f"--source {source}: {what}; give the folder that holds the downloaded files")
+def _held(path: Path) -> Held | None:
+    """Raises DatasetError if there is a manifest that cannot be read."""
+    if not path.is_file():
+        return None
+    facts = read_header(path).extra
+    try:
+        samples, image_bytes = int(facts.get("samples", 0)), int(facts.get("image_bytes", 0))
+        drawn = cast("dict[str, Any] | None", facts.get("drawn"))
+        if drawn is None:
+            return Held(samples, samples, image_bytes, None)
+        return Held(samples, int(drawn["of"]), image_bytes, Draw(int(drawn["n"]), int(drawn["seed"])))
+    except (TypeError, ValueError, KeyError) as error:
+        raise DatasetError(f"{path}:1: the header says nothing sensible of its samples ({error})") from error
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a manifest whose header is in order, as far as that can be told at a glance."""
+    facts = read_header(path).extra
+    with path.open("rb") as file:
+        lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    if "samples" in facts and lines != int(facts["samples"]) + 1:
+        return f"{path} is cut off"
+    _, first = next(itertools.islice(read_rows(path), 1, None))
+    image = path.parent / str(first.get("image") or cast("list[Any]", first.get("images") or [""])[0])
+    return None if image.is_file() else f"{image} is missing"
+
+
+@contextlib.contextmanager
+def _alone(home: Path, name: str, progress: Progress) -> Generator[None]:
+    """Keeps another process from fetching the same dataset into the same place: shards of a job array, say."""
+    from filelock import FileLock, Timeout  # only when something is fetched
+
+    path = home / f".{name}.lock"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress(f"{name}: another process is fetching it; waiting")
+            lock.acquire()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot write here ({error.strerror}); VTC_HOME names another place") from error
+    try:
+        yield
+    finally:
+        lock.release()

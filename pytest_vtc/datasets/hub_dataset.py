@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_vtc.datasets.base import DatasetError, Progress
-from pytest_vtc.datasets.fetched import FetchedDataset, check_source, counted
-from pytest_vtc.datasets.hub import NotInRepositoryError, download, rows
-from pytest_vtc.datasets.originals import image_bytes, write_original
+from pytest_vtc.datasets.base import DatasetError, Draw, Progress
+from pytest_vtc.datasets.fetched import FetchedDataset, counted, drawn_fact
+from pytest_vtc.datasets.hub import Repository, locate, within
+from pytest_vtc.datasets.kept_images import KeptImages
+from pytest_vtc.datasets.originals import image_bytes
+from pytest_vtc.datasets.table_files import Found
+from pytest_vtc.datasets.tables import Table
 from pytest_vtc.scoring.base import NO_FACTS
 
 Row = Mapping[str, Any]
@@ -24,6 +26,8 @@ class Question:
 
     prompts: by style, that of the dataset's `prompt_style` among them. answers: every accepted one.
     group: what may be drawn together only, such as the rotations of one question; None for all questions on one image.
+    Whoever can tell the image from a column should name it here: where the group is None, a part that is fetched is
+    drawn row by row, since nobody knows yet which rows share an image.
     """
 
     id: str
@@ -34,13 +38,30 @@ class Question:
     group: str | None = None
     facts: Mapping[str, str] = field(default_factory=lambda: NO_FACTS)
 
+    def manifest_row(self, images: Sequence[str], prompt_style: str) -> dict[str, Any]:
+        """As a line of a manifest. images: paths relative to it. prompt_style: whose wording is `prompt`."""
+        prompts = dict(self.prompts)
+        return {
+            "id": self.id,
+            "images": list(images),
+            "prompt": prompts.pop(prompt_style),
+            **({"prompts": prompts} if prompts else {}),
+            **({"answer": list(self.answers)} if self.answers else {}),
+            **({"options": list(self.options)} if self.options else {}),
+            **({"category": self.category} if self.category else {}),
+            **({"group": self.group} if self.group is not None else {}),
+            **({"facts": dict(self.facts)} if self.facts else {}),
+        }
+
 
 class HubDataset(FetchedDataset):
     """One table on the Hub, a question a row.
 
     repositories: candidate ids, the one that is kept up first. configs: names of the configuration, later ones those of
-    older revisions; "default" for a repository without. split: the one that has answers. size: questions in it.
+    older revisions; "default" for a repository without. split: the one that has answers. size, n_groups: questions and
+    groups in it, if known; a copy from the Hub with others is refused.
     columns, image_columns: what is read; images stay as they are published.
+    sparse: most of its rows are no part of the benchmark (`question` gives None), so that files are read in part.
     """
 
     repositories: ClassVar[tuple[str, ...]]
@@ -49,6 +70,8 @@ class HubDataset(FetchedDataset):
     columns: ClassVar[tuple[str, ...]]
     image_columns: ClassVar[tuple[str, ...]] = ("image",)
     size: ClassVar[int | None] = None
+    n_groups: ClassVar[int | None] = None
+    sparse: ClassVar[bool] = False
 
     @abstractmethod
     def question(self, row: Row, where: str) -> Question | None:
@@ -69,83 +92,106 @@ class HubDataset(FetchedDataset):
                 if (data := image_bytes(one)) is not None:
                     yield None, data
 
-    def fetch(self, home: Path, source: Path | None, progress: Progress) -> Path:
-        self.announce(progress, source)
-        files, facts = self._from_hub(progress) if source is None else self._from_folder(source)
-        written: list[dict[str, Any]] = []
-        sizes: dict[str, int] = {}
-        for number, row in enumerate(counted(rows(files, [*self.columns, *self.image_columns]), self.size or 0, "row")):
-            where = f"{self.name}, row {number + 1}"
-            if (question := self.question(row, where)) is not None:
-                where = f"{where} ({question.id})"
-                written.append(self._manifest_row(home, row, question, where, sizes))
-        self._check(written, source)
-        path = self.write(home, written, **facts, samples=len(written), image_bytes=sum(sizes.values()))
+    def reads(self, table: Table, progress: Progress) -> tuple[Sequence[str], Sequence[str]]:  # noqa: ARG002
+        """The columns that are read for questions, and for images. Raises DatasetError if one is not there."""
+        table.check([*self.columns, *self.image_columns])
+        return self.columns, self.image_columns
+
+    def _bring(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None) -> Path:
+        repository, found = self._find(source, progress)
+        table = repository.table(found, whole=draw is None and not self.sparse)
+        columns, image_columns = self.reads(table, progress)
+        facts = {**repository.facts, "config": found.config, "split": found.split}
+        places: list[int] | None = None
+        drawn: dict[str, Any] = {}
+        if draw is not None or self.sparse:
+            places, groups = self._survey(table, columns, source)
+            if draw is not None:
+                of, places = len(places), [places[place] for place in self.chosen(groups, draw)]
+                drawn = drawn_fact(draw, len(places), of)
+                progress(f"{self.name}: {len(places):,} of {of:,} questions are drawn")
+        with KeptImages(self.folder(home), facts) as images:
+            written = self._write_images(table, columns, image_columns, places, images, progress)
+            if places is None:
+                self._check([row["id"] for row in written], [row.get("group") for row in written], source)
+            facts |= {**drawn, "samples": len(written), "image_bytes": images.n_bytes}
+            path = self.write(home, written, **facts)
+        images.finished()
         progress(
-            f"{self.name}: {len(written):,} questions, {sum(sizes.values()) / 1e6:,.0f} MB of images in {path.parent}"
+            f"{self.name}: {len(written):,} questions, {images.n_bytes / 1e6:,.0f} MB of images in {self.folder(home)}"
         )
         return path
 
-    def _manifest_row(
-        self, home: Path, row: Row, question: Question, where: str, sizes: dict[str, int]
-    ) -> dict[str, Any]:
-        names: list[str] = []
-        for stem, data in self.pictures(row, question, where):
-            stem = stem or hashlib.sha256(data).hexdigest()[:24]
-            path = write_original(self.images_folder(home), stem, data, where)
-            names.append(f"images/{path.name}")
-            sizes[path.name] = len(data)
-        if not names:
-            raise DatasetError(f"{where}: it has no image")
-        prompts = dict(question.prompts)
-        return {
-            "id": question.id,
-            "images": names,
-            "prompt": prompts.pop(self.prompt_style),
-            **({"prompts": prompts} if prompts else {}),
-            "answer": list(question.answers),
-            **({"options": list(question.options)} if question.options else {}),
-            **({"category": question.category} if question.category else {}),
-            **({"group": question.group} if question.group is not None else {}),
-            **({"facts": dict(question.facts)} if question.facts else {}),
-        }
+    def _find(self, source: Path | None, progress: Progress) -> tuple[Repository, Found]:
+        if source is None:
+            return locate(self.name, self.repositories, self.configs, self.split, progress)
+        expected = f"the files of https://huggingface.co/datasets/{self.repositories[0]}/tree/main"
+        return within(source, f"--source {source}", self.configs, self.split, expected)
 
-    def _check(self, written: Sequence[Mapping[str, Any]], source: Path | None) -> None:
-        ids = [row["id"] for row in written]
+    def _survey(self, table: Table, columns: Sequence[str], source: Path | None) -> tuple[list[int], list[str]]:
+        """The places of all rows that are questions, and their groups: everything but images is read once."""
+        places: list[int] = []
+        ids: list[str] = []
+        groups: list[str | None] = []
+        for place, row in table.rows(columns):
+            if (question := self.question(row, self._where(place))) is not None:
+                places.append(place)
+                ids.append(question.id)
+                groups.append(question.group)
+        self._check(ids, groups, source)
+        return places, [group or key for group, key in zip(groups, ids, strict=True)]
+
+    def _write_images(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        image_columns: Sequence[str],
+        places: Sequence[int] | None,
+        images: KeptImages,
+        progress: Progress,
+    ) -> list[dict[str, Any]]:
+        """The manifest's rows, in order; their images are written."""
+        rows: dict[int, dict[str, Any]] = {}
+        if places is not None and images.any_known:
+            # First what an earlier fetch has left, without reading its images again.
+            for place, row in table.rows(columns, places):
+                if (question := self.question(row, self._where(place))) is None:
+                    continue
+                if (names := images.names(question.id)) is not None:
+                    rows[place] = question.manifest_row(names, self.prompt_style)
+        left = None if places is None else [place for place in places if place not in rows]
+        total = self.size or 0 if left is None else len(left)
+        if left is not None and (cost := table.cost([*columns, *image_columns], left)) is not None:
+            read, everything = (n_bytes / 1e6 for n_bytes in cost)
+            progress(f"{self.name}: reading {len(left):,} rows with images, {read:,.0f} MB of {everything:,.0f} MB")
+        for place, row in counted(table.rows([*columns, *image_columns], left), total, "row"):
+            where = self._where(place)
+            if (question := self.question(row, where)) is None:
+                continue
+            where = f"{where} ({question.id})"
+            names = [images.write(stem, data, where) for stem, data in self.pictures(row, question, where)]
+            if not names:
+                raise DatasetError(f"{where}: it has no image")
+            images.done(question.id, names)
+            rows[place] = question.manifest_row(names, self.prompt_style)
+        return [rows[place] for place in sorted(rows)]
+
+    def _where(self, place: int) -> str:
+        return f"{self.name}, row {place + 1}"
+
+    def _check(self, ids: Sequence[str], groups: Sequence[str | None], source: Path | None) -> None:
         if len(set(ids)) < len(ids):
             raise DatasetError(f"{self.name}: {len(ids) - len(set(ids))} rows have an id that another has")
-        if source is None and self.size is not None and len(written) != self.size:
-            raise DatasetError(
-                f"{self.name}: {len(written):,} questions came from the Hub where {self.size:,} were expected; if the "
-                "download was cut off, run the same command again"
-            )
-
-    def folders(self) -> Iterable[str]:
-        """Where the files of each of `configs` lie in the repository."""
-        return ["data" if config == "default" else config for config in self.configs]
-
-    def _from_hub(self, progress: Progress) -> tuple[list[Path], dict[str, Any]]:
-        absent: list[NotInRepositoryError] = []
-        for config, folder in zip(self.configs, self.folders(), strict=True):
-            try:
-                found = download(self.name, self.repositories, [folder], progress)
-            except NotInRepositoryError as error:
-                absent.append(error)
-                continue
-            files = sorted((found.folder / folder).glob(f"{self.split}*.parquet"))
-            facts = {"config": config, "split": self.split, "revision": found.revision}
-            return files, {"source": found.repository, **facts}
-        raise absent[0]
-
-    def _from_folder(self, source: Path) -> tuple[list[Path], dict[str, Any]]:
-        check_source(source)
-        for folder in (*(source / name for name in self.folders()), source):
-            if files := sorted(folder.glob(f"{self.split}*.parquet")):
-                return files, {"source": str(source.resolve()), "split": self.split}
-        raise DatasetError(
-            f"--source {source}: no {self.split}*.parquet in it or in a folder {next(iter(self.folders()))!r} of it; "
-            f"expected the files of https://huggingface.co/datasets/{self.repositories[0]}/tree/main"
-        )
+        if source is not None:
+            return
+        n_groups = len({group for group in groups if group is not None})
+        for what, there, expected in (("questions", len(ids), self.size), ("groups", n_groups, self.n_groups)):
+            if expected is not None and there != expected:
+                raise DatasetError(
+                    f"{self.name}: {there:,} {what} came from the Hub where {expected:,} were expected; if the "
+                    "download was cut off, run the same command again; if the repository has changed, --source DIR "
+                    "takes whatever a folder has"
+                )
 
 
 def lettered(options: Sequence[str]) -> str:

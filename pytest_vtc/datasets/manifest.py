@@ -30,7 +30,8 @@ Other keys of a row are left alone. The first line may be a header instead, reco
     prompt_style    what the style of "prompt" is called; "own" if missing
     whole_groups    true if a draw must not cut a group: pairs, or one question in several orders of its options
 
-`fetch` adds to the header where its files come from: source, revision, licence, samples, image_bytes.
+`fetch` adds to the header where its files come from: source, revision, config, split, licence, samples, image_bytes;
+and, if it took a part of them, "drawn": {"n": asked for, "seed": ..., "of": samples in all}.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def read_manifest(path: Path, prompt_style: str | None = None) -> Manifest:
     header, samples = Header(), list[Sample]()
     lines_of_ids: dict[str, int] = {}
     images = _Images(path.parent)
-    for line, row in _rows(path):
+    for line, row in read_rows(path):
         try:
             if _HEADER_KEY in row:
                 if samples or header.extra.get(_HEADER_KEY):
@@ -122,7 +123,7 @@ def read_manifest(path: Path, prompt_style: str | None = None) -> Manifest:
 
 def read_header(path: Path) -> Header:
     """The header alone, without reading the samples; the default one if there is none."""
-    for line, row in _rows(path):
+    for line, row in read_rows(path):
         try:
             return _header(row) if _HEADER_KEY in row else Header()
         except _RowError as error:
@@ -142,7 +143,8 @@ def write_manifest(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping
         raise DatasetError(f"{path}: cannot write the manifest ({error.strerror})") from error
 
 
-def _rows(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
+def read_rows(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
+    """The objects of a file with their lines, not looked into. Raises DatasetError, with file and line."""
     try:
         file = path.open("rb")
     except FileNotFoundError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from PIL import Image
 
-from pytest_vtc.datasets.base import Dataset, Progress, Sample
+from pytest_vtc.datasets.base import Dataset, Draw, Progress, Sample
 
 if TYPE_CHECKING:
     from pytest_vtc.datasets.probe_scenes import Question, Scene, Split
@@ -56,7 +56,7 @@ class Probes(Dataset):
     def state(self, home: Path) -> str:
         return f"built in, drawn on the spot ({N_SCENES:,} scenes)"
 
-    def fetch(self, home: Path, source: Path | None, progress: Progress) -> Path | None:
+    def fetch(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None = None) -> Path | None:
         progress(f"{self.name} is built in: nothing to fetch")
         return None
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_vtc.datasets.ai2d import Ai2d
 from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet, nearest
+from pytest_vtc.datasets.draws import drawn_from
 from pytest_vtc.datasets.easyvqa import EasyVqa
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
+from pytest_vtc.datasets.hallusionbench import HallusionBench
 from pytest_vtc.datasets.llava_bench import LlavaBench
 from pytest_vtc.datasets.manifest import read_manifest
 from pytest_vtc.datasets.mia_bench import MiaBench
 from pytest_vtc.datasets.mm_vet import MmVet
+from pytest_vtc.datasets.mmbench import MmBenchCn, MmBenchEn
+from pytest_vtc.datasets.mme import Mme
+from pytest_vtc.datasets.mmmu import Mmmu
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
+from pytest_vtc.datasets.mmstar import MmStar
+from pytest_vtc.datasets.pope import Pope
 from pytest_vtc.datasets.probes import Probes
+from pytest_vtc.datasets.realworldqa import RealWorldQa
+from pytest_vtc.datasets.scienceqa import ScienceQaImage
+from pytest_vtc.datasets.seedbench import SeedBench
+from pytest_vtc.datasets.seedbench2_plus import SeedBench2Plus
 from pytest_vtc.scoring import ScoringError, any_rule
 
 WHOSE = ("official", "lmms", "vlmevalkit")
@@ -30,6 +41,8 @@ def known_datasets() -> dict[str, Dataset]:
     """Every dataset by name."""
     every: list[Dataset] = [
         *(Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()),
+        *(Mmmu(), MmBenchEn(), MmBenchCn(), Mme(), Pope(), HallusionBench(), ScienceQaImage()),
+        *(SeedBench(), SeedBench2Plus(), Ai2d(), MmStar(), RealWorldQa()),
         *(MmVet(), LlavaBench(), MiaBench()),
     ]
     return {dataset.name: dataset for dataset in every}
@@ -55,10 +68,7 @@ def open_samples(
 
     spec: a known name, which wins over a folder of that name; a path to a *.jsonl manifest; a folder of images.
     scoring: `official`, `lmms` or `vlmevalkit`, or a rule's name; the dataset's own if None. prompt_style: as it says.
-    A draw takes whole groups in an order that depends on the seed and the groups' names alone, and keeps the dataset's
-    order. So a smaller draw is part of a larger one of the same seed. It has exactly n samples, the last group being
-    cut short if need be; of a dataset whose score is made of whole groups, at most n (at least one group).
-    Raises DatasetError.
+    A draw is by group and seed, see `draws.draw`, and keeps the dataset's order. Raises DatasetError.
     """
     data = _whole(spec, home, scoring, prompt_style)
     seen: set[str] = set()
@@ -75,47 +85,6 @@ def open_samples(
             f"{spec}: asked for {n:,} samples, but it has {data.size:,}; ask for at most that many, or for all of them"
         )
     return drawn_from(data, n, seed)
-
-
-def drawn_from(data: SampleSet, n: int, seed: int) -> SampleSet:
-    """A draw of `n` samples; see `open_samples`."""
-    groups = [sample.group or sample.id for sample in data.samples]
-    return replace(data, samples=[data.samples[place] for place in draw(groups, n, seed, data.whole_groups)])
-
-
-def draw(groups: Sequence[str], n: int, seed: int, whole_groups: bool) -> list[int]:
-    """The places of the samples that a draw of `n` takes, ascending; see `open_samples`. groups: of each sample."""
-    places: dict[str, list[int]] = {}
-    for place, group in enumerate(groups):
-        places.setdefault(group, []).append(place)
-    chosen: list[int] = []
-    for group in _by_hash(places, str(seed)):
-        if chosen and whole_groups and len(chosen) + len(places[group]) > n:
-            break
-        chosen += places[group]
-        if len(chosen) >= n:
-            break
-    return sorted(chosen if whole_groups else chosen[:n])
-
-
-def in_random_order(data: SampleSet, seed: int) -> SampleSet:
-    """The same samples, their images in an order that depends on the seed and the images' names alone.
-
-    Samples of an image stay side by side, in the dataset's order. The order has nothing to do with that of a draw.
-    """
-    groups: dict[str, list[int]] = {}
-    for position, sample in enumerate(data.samples):
-        groups.setdefault(f"group {sample.group}" if sample.group else f"sample {sample.id}", []).append(position)
-    shuffled = [position for group in _by_hash(groups, f"order {seed}") for position in groups[group]]
-    own_order = [0] * len(shuffled)
-    for place, position in enumerate(shuffled):
-        own_order[position] = place
-    return replace(data, samples=[data.samples[position] for position in shuffled], own_order=own_order)
-
-
-def _by_hash(names: Iterable[str], seed: str) -> list[str]:
-    # By hash, not by shuffling: the order of two groups must not depend on which others there are.
-    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}\x00{name}".encode()).digest())
 
 
 def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None) -> SampleSet:

@@ -1,12 +1,13 @@
-"""Writes small files of exactly the schemas in which MMMU-Pro and GQA are published."""
+"""Writes small files of exactly the schemas in which datasets are published, and serves them as the Hub would."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_hub import FakeHub, served
 from published_rows import Publish, Rows
 
 
@@ -60,6 +61,13 @@ def publish_gqa() -> Callable[[Path, Rows, Rows], None]:
         _write(folder / "testdev_balanced_images" / "testdev-00000-of-00001.parquet", image_rows, images)
 
     return publish
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A Hub on this machine, without any repository yet; the client keeps what it fetches under tmp_path."""
+    with served(tmp_path / "hub", monkeypatch, tmp_path / "cache") as hub:
+        yield hub
 
 
 @pytest.fixture

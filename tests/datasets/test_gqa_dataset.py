@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_hub import COMMIT, FakeHub
 from PIL import Image
 from published_rows import encoded
 
 from pytest_vtc.datasets import gqa
-from pytest_vtc.datasets.base import DatasetError
+from pytest_vtc.datasets.base import DatasetError, Draw
 from pytest_vtc.datasets.gqa import Gqa
-from pytest_vtc.datasets.hub import HubFiles
 from pytest_vtc.datasets.manifest import read_header
+from pytest_vtc.datasets.registry import open_samples
+from pytest_vtc.scoring import rule
 
 
 def question(image_id: str, text: str = "Is it red?", answer: str = "yes", **changes: Any) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def test_null_image_is_named(tmp_path: Path, publish_gqa: Any, said: list[str]) 
 
 
 def test_wrong_folder_says_what_was_expected(tmp_path: Path, said: list[str]) -> None:
-    with pytest.raises(DatasetError, match=r"neither testdev_balanced_questions\.json nor val_balanced"):
+    with pytest.raises(DatasetError, match=r"expected testdev_balanced_questions\.json or val_balanced"):
         Gqa().fetch(tmp_path, tmp_path, said.append)
 
 
@@ -148,14 +151,47 @@ def test_damaged_questions_are_named(
 
 
 def test_hub_copy_is_counted_and_records_its_revision(
-    hub_copy: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, hub_copy: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gqa, "download", lambda *_: HubFiles("lmms-lab/GQA", "abc123", hub_copy))
+    hub.moved["lmms-lab/GQA"] = "lmms-lab-encoder/GQA"
+    shutil.copytree(hub_copy, hub.folder("lmms-lab-encoder/GQA"))
     with pytest.raises(DatasetError, match="3 questions came from the Hub where 12,578 were expected"):
         Gqa().fetch(tmp_path, None, said.append)
     monkeypatch.setattr(gqa, "SIZE", 3)
     header = read_header(Gqa().fetch(tmp_path, None, said.append))
-    assert (header.extra["source"], header.extra["revision"]) == ("lmms-lab/GQA", "abc123")
+    assert (header.extra["source"], header.extra["revision"]) == ("lmms-lab-encoder/GQA", COMMIT)
+
+
+@pytest.mark.parametrize("source", ["published", "hub_copy"])
+def test_a_part_is_what_a_run_would_draw_of_all(
+    source: str, request: pytest.FixtureRequest, tmp_path: Path, said: list[str]
+) -> None:
+    folder = request.getfixturevalue(source)
+    Gqa().fetch(tmp_path / "all", folder, said.append)
+    for seed in range(6):
+        Gqa().fetch(tmp_path / "part", folder, said.append, Draw(2, seed))
+        part = [sample.id for sample in Gqa().load(tmp_path / "part")]
+        assert part == [sample.id for sample in open_samples("gqa", tmp_path / "all", 2, seed).samples]
+    assert Gqa().state(tmp_path / "part").startswith("fetched, 2 of 3 samples")
+
+
+def test_a_part_of_the_hub_copy_takes_its_images_alone(
+    hub: FakeHub, hub_copy: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gqa, "SIZE", 3)
+    shutil.copytree(hub_copy, hub.folder("lmms-lab-encoder/GQA"))
+    Gqa().fetch(tmp_path, None, said.append, Draw(1, 0))
+    assert len(list((tmp_path / "gqa" / "images").iterdir())) == 1
+
+
+def test_vtbench_wording_is_a_style_of_its_own(published: Path, tmp_path: Path, said: list[str]) -> None:
+    Gqa().fetch(tmp_path, published, said.append)
+    assert Gqa().load(tmp_path, "vtbench")[2].prompt == "What is it? Answer with a single word or short phrase."
+
+
+def test_rules_of_other_harnesses_are_known() -> None:
+    verdicts = {whose: rule(name).score("**yes**", ["yes"], []).value for whose, name in Gqa.scorings.items()}
+    assert verdicts == {"official": 0.0, "lmms": 1.0, "vlmevalkit": 0.0}
 
 
 def test_images_that_are_written_are_not_written_again(hub_copy: Path, tmp_path: Path, said: list[str]) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_hub import COMMIT, FakeHub
 from published_rows import Publish, encoded, mmmu_row
 
-from pytest_vtc.datasets import mmmu_pro
+from pytest_vtc.datasets import kept_images
 from pytest_vtc.datasets.base import DatasetError, Sample
-from pytest_vtc.datasets.hub import HubFiles, NotInRepositoryError
 from pytest_vtc.datasets.manifest import read_header
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
+from pytest_vtc.scoring import rule
 
 POST_PROMPT = "Answer with the option letter from the given choices directly."
 
@@ -22,11 +23,11 @@ POST_PROMPT = "Answer with the option letter from the given choices directly."
 def fetched(tmp_path: Path, publish_mmmu: Publish, said: list[str]) -> Any:
     """Publishes rows, fetches them, and gives back the samples."""
 
-    def fetch(*rows: dict[str, Any], dataset: MmmuPro | None = None) -> list[Sample]:
+    def fetch(*rows: dict[str, Any], dataset: MmmuPro | None = None, style: str | None = None) -> list[Sample]:
         dataset = dataset or MmmuPro()
         publish_mmmu(tmp_path / "source" / "test-00000-of-00001.parquet", list(rows))
         dataset.fetch(tmp_path / "home", tmp_path / "source", said.append)
-        return list(dataset.load(tmp_path / "home"))
+        return list(dataset.load(tmp_path / "home", style))
 
     return fetch
 
@@ -40,6 +41,30 @@ def test_prompt_has_question_options_and_post_prompt(fetched: Any) -> None:
     assert sample.prompt == f"Which is older? <image 1>\nA. left\nB. right\n\n{POST_PROMPT}"
     assert (sample.id, sample.answers, sample.options) == ("test_History_1", ("B",), ("left", "right"))
     assert sample.category == "History"
+
+
+def test_official_prompt_has_placeholders_for_images_in_question_and_options(fetched: Any) -> None:
+    row = mmmu_row(1, options="['<image 1>', 'x']")
+    fetched(row)
+    (sample,) = fetched(row, style="official")
+    assert sample.prompt == f"Which is older? [image]\nA. [image]\nB. x\n{POST_PROMPT}"
+
+
+def test_vlmevalkit_prompt_names_question_and_options(fetched: Any) -> None:
+    (sample,) = fetched(mmmu_row(1), style="vlmevalkit")
+    assert sample.prompt == (
+        "Question: Which is older? <image 1>\nOptions:\nA. left\nB. right\n"
+        "Answer directly with the option letter from the given choices. "
+    )
+
+
+def test_rules_of_other_harnesses_are_known(fetched: Any) -> None:
+    verdicts = {
+        whose: rule(name).score("Answer: **B**", ["B"], ["x", "y"]).value for whose, name in MmmuPro.scorings.items()
+    }
+    assert verdicts == {"official": 1.0, "lmms": 0.5, "vlmevalkit": 1.0}
+    vision = rule(MmmuProVision.scorings["lmms"])
+    assert [vision.score(said, ["B"], ["x", "y"]).value for said in ("B", "B.")] == [1.0, 0.0]
 
 
 def test_options_are_read_as_python_literals(fetched: Any) -> None:
@@ -138,6 +163,8 @@ def test_vision_asks_only_by_its_picture(fetched: Any) -> None:
     (sample,) = fetched(row, dataset=MmmuProVision())
     assert (sample.prompt, sample.options, sample.category) == (POST_PROMPT, ("x", "y"), "Art")
     assert contents(sample) == [row["image"]["bytes"]]
+    (sample,) = fetched(row, dataset=MmmuProVision(), style="official")
+    assert sample.prompt.startswith(f"{POST_PROMPT} The last line of your response should be")
 
 
 def test_file_of_another_configuration_is_recognised(fetched: Any) -> None:
@@ -161,7 +188,9 @@ def test_files_may_lie_in_the_folder_of_their_configuration(
 
 
 def test_wrong_folder_says_what_was_expected(tmp_path: Path, said: list[str]) -> None:
-    with pytest.raises(DatasetError, match=r"no \*\.parquet files in it or in a folder 'standard \(4 options\)'"):
+    with pytest.raises(
+        DatasetError, match=r"no files for split 'test' of configuration 'standard \(4 options\)'.*; exp"
+    ):
         MmmuPro().fetch(tmp_path, tmp_path, said.append)
     with pytest.raises(DatasetError, match="gone: does not exist"):
         MmmuPro().fetch(tmp_path, tmp_path / "gone", said.append)
@@ -172,14 +201,14 @@ def test_fetching_goes_on_after_being_cut_off(
 ) -> None:
     home, dataset = tmp_path / "home", MmmuPro()
     publish_mmmu(tmp_path / "test-0.parquet", [mmmu_row(n, image_1=encoded(f"#00{n}000")) for n in range(1, 5)])
-    write, count = mmmu_pro.write_original, iter(range(100))
+    write, count = kept_images.write_original, iter(range(100))
 
     def cut_off(*arguments: Any) -> Path:
         if next(count) == 2:
             raise KeyboardInterrupt
         return write(*arguments)
 
-    monkeypatch.setattr(mmmu_pro, "write_original", cut_off)
+    monkeypatch.setattr(kept_images, "write_original", cut_off)
     with pytest.raises(KeyboardInterrupt):
         dataset.fetch(home, tmp_path, said.append)
     assert dataset.state(home) == "fetched in part (about 678 MB)"
@@ -187,7 +216,7 @@ def test_fetching_goes_on_after_being_cut_off(
     second.write_bytes(b"cut")
     before = first.stat().st_mtime_ns
 
-    monkeypatch.setattr(mmmu_pro, "write_original", write)
+    monkeypatch.setattr(kept_images, "write_original", write)
     dataset.fetch(home, tmp_path, said.append)
     assert first.stat().st_mtime_ns == before
     assert [image.open().size for sample in dataset.load(home) for image in sample.images] == [(6, 4)] * 4
@@ -211,41 +240,31 @@ def test_full_disk_is_said_and_leaves_no_half_image(
 
 def test_home_that_cannot_be_written_is_an_error(tmp_path: Path, fetched: Any) -> None:
     (tmp_path / "home").write_text("a file")
-    with pytest.raises(DatasetError, match="cannot write the image"):
+    with pytest.raises(DatasetError, match=r"cannot write here \(.*\); VTC_HOME names another place"):
         fetched(mmmu_row(1))
 
 
-def _hub(monkeypatch: pytest.MonkeyPatch, folder: Path, has: str) -> None:
-    def download(name: str, repositories: Any, folders: list[str], progress: Any) -> HubFiles:
-        if folders != [has]:
-            raise NotInRepositoryError(f"no {folders[0]}")
-        return HubFiles("MMMU/MMMU_Pro", "abc123", folder)
-
-    monkeypatch.setattr(mmmu_pro, "download", download)
-
-
 def test_hub_copy_records_its_revision_and_is_counted(
-    tmp_path: Path, publish_mmmu: Publish, said: list[str], monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, tmp_path: Path, publish_mmmu: Publish, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish_mmmu(tmp_path / "standard (4 options)" / "test-0.parquet", [mmmu_row(1), mmmu_row(2)])
-    _hub(monkeypatch, tmp_path, "standard (4 options)")
+    folder = hub.folder("MMMU/MMMU_Pro") / "standard (4 options)"
+    publish_mmmu(folder / "test-00000-of-00001.parquet", [mmmu_row(1), mmmu_row(2)])
     with pytest.raises(DatasetError, match="2 questions came from the Hub where 1,730 were expected"):
         MmmuPro().fetch(tmp_path / "home", None, said.append)
     assert not MmmuPro().manifest_path(tmp_path / "home").exists()
 
-    monkeypatch.setattr(mmmu_pro, "SIZE", 2)
+    monkeypatch.setattr(MmmuPro, "size", 2)
     header = read_header(MmmuPro().fetch(tmp_path / "home", None, said.append))
-    assert (header.extra["source"], header.extra["revision"]) == ("MMMU/MMMU_Pro", "abc123")
+    assert (header.extra["source"], header.extra["revision"]) == ("MMMU/MMMU_Pro", COMMIT)
 
 
 def test_older_revision_has_its_ten_options_under_another_name(
-    tmp_path: Path, publish_mmmu: Publish, said: list[str], monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, tmp_path: Path, publish_mmmu: Publish, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish_mmmu(tmp_path / "standard" / "test-0.parquet", [mmmu_row(1)])
-    _hub(monkeypatch, tmp_path, "standard")
-    monkeypatch.setattr(mmmu_pro, "SIZE", 1)
+    publish_mmmu(hub.folder("MMMU/MMMU_Pro") / "standard" / "test-00000-of-00001.parquet", [mmmu_row(1)])
+    monkeypatch.setattr(MmmuPro, "size", 1)
     assert read_header(MmmuPro10().fetch(tmp_path, None, said.append)).extra["config"] == "standard"
-    with pytest.raises(DatasetError, match=r"no standard \(4 options\)"):
+    with pytest.raises(DatasetError, match=r"no files for split 'test' of configuration 'standard \(4 options\)'"):
         MmmuPro().fetch(tmp_path, None, said.append)
 
 

@@ -1,0 +1,355 @@
+"""Fetching a table of questions: whole or a part, gone on with, kept, counted, and what is said of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fake_hub import FakeHub
+from filelock import FileLock
+from PIL import Image
+
+from pytest_vtc.datasets import kept_images, registry
+from pytest_vtc.datasets.base import DatasetError, Draw
+from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
+from pytest_vtc.datasets.manifest import read_header
+from pytest_vtc.datasets.registry import open_samples
+
+N, PER_GROUP, PER_ROW_GROUP = 120, 3, 5
+IMAGE_BYTES = 20_000
+
+
+class Shapes(HubDataset):
+    """Three questions on each image; some rows are videos, which are no part of it."""
+
+    name: ClassVar[str] = "shapes"
+    description: ClassVar[str] = "made-up shapes"
+    licence: ClassVar[str] = "none of your business"
+    scoring: ClassVar[str] = "exact"
+    prompt_style: ClassVar[str] = "lmms"
+    max_new_tokens: ClassVar[int] = 8
+    about_mb: ClassVar[int] = 1
+    repositories: ClassVar[tuple[str, ...]] = ("owner/shapes",)
+    split: ClassVar[str] = "test"
+    columns: ClassVar[tuple[str, ...]] = ("id", "picture", "question", "kind")
+    grouped: ClassVar[bool] = True
+
+    def question(self, row: Row, where: str) -> Question | None:
+        if row["kind"] == "video":
+            return None
+        if not row["question"]:
+            raise DatasetError(f"{where}: no question")
+        prompts = {"lmms": str(row["question"])}
+        return Question(str(row["id"]), prompts, ["x"], group=str(row["picture"]) if self.grouped else None)
+
+
+class Ungrouped(Shapes):
+    grouped: ClassVar[bool] = False
+
+
+class Pairs(Shapes):
+    whole_groups: ClassVar[bool] = True
+
+
+def picture(number: int) -> dict[str, Any]:
+    """An image that no compression makes smaller."""
+    noise = np.random.default_rng(number).integers(0, 256, (82, 82, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    assert len(buffer.getvalue()) > IMAGE_BYTES
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def rows(n: int = N, video: Callable[[int], bool] = lambda _: False) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": n,
+            "picture": f"p{n // PER_GROUP}",
+            "question": f"which {n}?",
+            "kind": "video" if video(n) else "image",
+            "image": picture(n // PER_GROUP),
+        }
+        for n in range(n)
+    ]
+
+
+def put(folder: Path, table: list[dict[str, Any]]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(table), folder / "test-00000-of-00001.parquet", row_group_size=PER_ROW_GROUP)
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return put(tmp_path / "source", rows())
+
+
+@pytest.fixture
+def on_hub(hub: FakeHub) -> FakeHub:
+    put(hub.folder("owner/shapes") / "data", rows())
+    return hub
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets: Mapping[str, Any] = {"shapes": Shapes()}
+    monkeypatch.setattr(registry, "known_datasets", lambda: datasets)
+
+
+def ids(dataset: HubDataset, home: Path) -> list[str]:
+    return [sample.id for sample in dataset.load(home)]
+
+
+# A part
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_part_is_what_a_run_draws_of_all(source: Path, tmp_path: Path, said: list[str], seed: int) -> None:
+    Shapes().fetch(tmp_path / "all", source, said.append)
+    Shapes().fetch(tmp_path / "part", source, said.append, Draw(50, seed))
+    for n in (1, 20, 49, 50):
+        of_all, of_part = (open_samples("shapes", tmp_path / home, n, seed).samples for home in ("all", "part"))
+        assert [(s.id, s.prompt, s.group) for s in of_part] == [(s.id, s.prompt, s.group) for s in of_all]
+    assert ids(Shapes(), tmp_path / "part") != [str(n) for n in range(50)]
+
+
+def test_a_part_of_whole_groups_cuts_none(source: Path, tmp_path: Path, said: list[str]) -> None:
+    Pairs().fetch(tmp_path, source, said.append, Draw(50, 0))
+    assert len(ids(Pairs(), tmp_path)) == 48
+    assert Pairs().state(tmp_path) == "fetched, 48 of 120 samples, 0 MB"
+
+
+def test_without_groups_rows_are_drawn_one_by_one(source: Path, tmp_path: Path, said: list[str]) -> None:
+    Ungrouped().fetch(tmp_path / "few", source, said.append, Draw(10, 0))
+    Ungrouped().fetch(tmp_path / "more", source, said.append, Draw(30, 0))
+    few, more = ids(Ungrouped(), tmp_path / "few"), ids(Ungrouped(), tmp_path / "more")
+    assert (len(few), len(more)) == (10, 30)
+    assert set(few) < set(more)
+    assert len({int(each) // PER_GROUP for each in few}) > 5
+
+
+def test_a_part_says_what_it_is_of(source: Path, tmp_path: Path, said: list[str]) -> None:
+    header = read_header(Shapes().fetch(tmp_path, source, said.append, Draw(12, 7)))
+    assert header.extra["drawn"] == {"n": 12, "seed": 7, "of": N}
+    assert header.extra["samples"] == 12
+    assert Shapes().state(tmp_path) == "fetched, 12 of 120 samples, 0 MB"
+    assert "of which 12 samples are drawn by seed 7" in said[0]
+
+
+def test_a_draw_of_everything_is_everything(source: Path, tmp_path: Path, said: list[str]) -> None:
+    assert "drawn" not in read_header(Shapes().fetch(tmp_path, source, said.append, Draw(N, 7))).extra
+
+
+@pytest.mark.parametrize(
+    ("n", "complaint"), [(0, "ask for at least 1"), (121, "asked for 121 samples, but it has 120")]
+)
+def test_a_part_that_cannot_be(source: Path, tmp_path: Path, said: list[str], n: int, complaint: str) -> None:
+    with pytest.raises(DatasetError, match=complaint):
+        Shapes().fetch(tmp_path, source, said.append, Draw(n, 0))
+
+
+def test_a_part_transfers_the_row_groups_of_its_rows(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, None, said.append, Draw(6, 1))
+    (file,) = (on_hub.folder("owner/shapes") / "data").iterdir()
+    # Six rows on two images: two to four row groups of five rows, the footer, and the other columns of everything.
+    assert on_hub.n_bytes < file.stat().st_size / 4
+    assert any(re.search(r"reading 6 rows with images, \d MB of 1 MB", line) for line in said)
+
+
+# Going on
+
+
+def test_a_larger_part_reads_only_what_is_new(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path / "at once", None, said.append, Draw(60, 1))
+    at_once = on_hub.n_bytes
+    Shapes().fetch(tmp_path / "in two", None, said.append, Draw(54, 1))
+    images = {path: path.stat().st_mtime_ns for path in (tmp_path / "in two" / "shapes" / "images").iterdir()}
+    on_hub.forget()
+    Shapes().fetch(tmp_path / "in two", None, said.append, Draw(60, 1))
+    assert on_hub.n_bytes < at_once / 2
+    assert ids(Shapes(), tmp_path / "in two") == ids(Shapes(), tmp_path / "at once")
+    assert all(path.stat().st_mtime_ns == before for path, before in images.items())
+
+
+def test_all_of_it_takes_the_place_of_a_part(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, None, said.append, Draw(10, 1))
+    Shapes().fetch(tmp_path, None, said.append)
+    assert Shapes().state(tmp_path) == "fetched, 120 samples, 1 MB"
+
+
+def test_a_part_that_was_cut_off_goes_on(
+    on_hub: FakeHub, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, count = kept_images.write_original, iter(range(1_000))
+
+    def cut_off(*arguments: Any) -> Path:
+        if next(count) == 30:
+            raise KeyboardInterrupt
+        return write(*arguments)
+
+    monkeypatch.setattr(kept_images, "write_original", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        Shapes().fetch(tmp_path, None, said.append, Draw(40, 1))
+    assert Shapes().state(tmp_path) == "fetched in part (about 1 MB)"
+    monkeypatch.setattr(kept_images, "write_original", write)
+    said.clear()
+    Shapes().fetch(tmp_path, None, said.append, Draw(40, 1))
+    assert any("reading 10 rows with images" in line for line in said)
+    assert len(ids(Shapes(), tmp_path)) == 40
+    assert sorted(path.name for path in (tmp_path / "shapes").iterdir()) == ["images", "manifest.jsonl"]
+
+
+def test_another_revision_takes_nothing_over(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, None, said.append, Draw(10, 1))
+    path = Shapes().manifest_path(tmp_path)
+    path.write_text(path.read_text().replace("c" * 40, "d" * 40))
+    said.clear()
+    Shapes().fetch(tmp_path, None, said.append, Draw(20, 1))
+    assert any("reading 20 rows with images" in line for line in said)
+
+
+def test_image_that_was_deleted_is_fetched_again(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, None, said.append, Draw(10, 1))
+    next((tmp_path / "shapes" / "images").iterdir()).unlink()
+    Shapes().fetch(tmp_path, None, said.append, Draw(20, 1))
+    assert all(image.open() for sample in Shapes().load(tmp_path) for image in sample.images)
+
+
+# What is there already
+
+
+def test_a_smaller_part_does_not_throw_a_fuller_one_away(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, None, said.append, Draw(30, 1))
+    on_hub.forget()
+    Shapes().fetch(tmp_path, None, said.append, Draw(10, 1))
+    assert len(ids(Shapes(), tmp_path)) == 30
+    assert on_hub.requests == []
+    assert "30 of 120 samples, 0 MB are there already, and hold the 10 that were asked for" in said[-1]
+    Shapes().fetch(tmp_path, None, said.append)
+    Shapes().fetch(tmp_path, None, said.append, Draw(10, 2))
+    assert len(ids(Shapes(), tmp_path)) == N
+
+
+def test_a_part_by_another_seed_replaces_one_and_says_so(source: Path, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, source, said.append, Draw(30, 1))
+    Shapes().fetch(tmp_path, source, said.append, Draw(10, 2))
+    assert len(ids(Shapes(), tmp_path)) == 10
+    assert any("another draw, by seed 1, is there (30 of 120 samples, 0 MB); its manifest is rep" in x for x in said)
+
+
+def test_two_fetches_of_one_dataset_do_not_meet(source: Path, tmp_path: Path) -> None:
+    waiting = threading.Event()
+
+    def listen(line: str) -> None:
+        if "another process is fetching it; waiting" in line:
+            waiting.set()
+
+    with FileLock(tmp_path / ".shapes.lock"):
+        other = threading.Thread(target=Shapes().fetch, args=(tmp_path, source, listen))
+        other.start()
+        assert waiting.wait(20)
+        assert Shapes().state(tmp_path).startswith("not fetched")
+    other.join(20)
+    assert Shapes().state(tmp_path).startswith("fetched, 120 samples")
+
+
+# Rows that are no part of it
+
+
+def test_rows_that_are_no_questions_are_left_out(tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, put(tmp_path / "source", rows(video=lambda n: n % 2 == 0)), said.append)
+    assert ids(Shapes(), tmp_path) == [str(n) for n in range(1, N, 2)]
+
+
+def test_of_a_sparse_table_only_the_wanted_row_groups_are_transferred(
+    hub: FakeHub, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shapes, "sparse", True)
+    monkeypatch.setattr(Shapes, "size", 20)
+    folder = put(hub.folder("owner/shapes") / "data", rows(video=lambda n: n >= 20))
+    Shapes().fetch(tmp_path, None, said.append)
+    assert ids(Shapes(), tmp_path) == [str(n) for n in range(20)]
+    assert hub.n_bytes < next(folder.iterdir()).stat().st_size / 3
+    assert Shapes().state(tmp_path) == "fetched, 20 samples, 0 MB"
+
+
+# Counts
+
+
+@pytest.mark.parametrize("draw", [None, Draw(10, 0)])
+@pytest.mark.parametrize(("attribute", "what"), [("size", "120 questions"), ("n_groups", "40 groups")])
+def test_other_counts_than_expected_are_refused(
+    on_hub: FakeHub, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch,
+    attribute: str, what: str, draw: Draw | None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Shapes, attribute, 7)
+    with pytest.raises(DatasetError, match=f"{what} came from the Hub where 7 were expected"):
+        Shapes().fetch(tmp_path, None, said.append, draw)
+    assert not Shapes().manifest_path(tmp_path).exists()
+
+
+def test_counts_of_a_folder_are_its_owners_business(
+    source: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shapes, "size", 7)
+    Shapes().fetch(tmp_path, source, said.append)
+    assert len(ids(Shapes(), tmp_path)) == N
+
+
+@pytest.mark.parametrize("draw", [None, Draw(1, 0)])
+def test_bad_row_is_named(tmp_path: Path, said: list[str], draw: Draw | None) -> None:
+    table = rows(9)
+    table[5]["question"] = ""
+    with pytest.raises(DatasetError, match="shapes, row 6: no question"):
+        Shapes().fetch(tmp_path, put(tmp_path / "source", table), said.append, draw)
+
+
+# What is said
+
+
+def test_a_large_dataset_says_that_a_part_can_be_had(
+    on_hub: FakeHub, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shapes, "about_mb", 6_900)
+    monkeypatch.setattr(Shapes, "note", "test answers are hidden; validation is used")
+    Shapes().fetch(tmp_path, None, said.append)
+    assert said[0] == (
+        "shapes: made-up shapes; about 6,900 MB from the Hub (--n 500 fetches a part); licence: none of your business; "
+        "test answers are hidden; validation is used"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "state"),
+    [
+        (lambda folder: (folder / "manifest.jsonl").write_text("{"), "damaged: .*manifest.jsonl"),
+        (lambda folder: _cut(folder / "manifest.jsonl"), r"damaged: .*manifest\.jsonl is cut off"),
+        (lambda folder: [path.unlink() for path in (folder / "images").iterdir()], "damaged: .* is missing"),
+        (lambda folder: _header(folder / "manifest.jsonl", samples="many"), "damaged: .*manifest.jsonl"),
+        (lambda folder: (folder / "manifest.jsonl").unlink(), r"fetched in part \(about 1 MB\)"),
+    ],
+)
+def test_state_says_what_is_damaged(
+    source: Path, tmp_path: Path, said: list[str], spoil: Callable[[Path], Any], state: str
+) -> None:
+    Shapes().fetch(tmp_path, source, said.append)
+    spoil(tmp_path / "shapes")
+    assert re.match(state, Shapes().state(tmp_path))
+
+
+def _cut(path: Path) -> None:
+    path.write_text("\n".join(path.read_text().splitlines()[:50]) + "\n")
+
+
+def _header(path: Path, **changes: Any) -> None:
+    first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(first), **changes}), *others]) + "\n")
