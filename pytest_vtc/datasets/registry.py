@@ -11,12 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet, nearest
+from pytest_vtc.datasets.chartqa import ChartQa
+from pytest_vtc.datasets.docvqa import DocVqa
 from pytest_vtc.datasets.easyvqa import EasyVqa
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.manifest import read_manifest
+from pytest_vtc.datasets.mathvision import MathVision, MathVisionTest
+from pytest_vtc.datasets.mathvista import MathVista
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
+from pytest_vtc.datasets.ocrbench import OcrBench
 from pytest_vtc.datasets.probes import Probes
+from pytest_vtc.datasets.textvqa import TextVqa
+from pytest_vtc.datasets.vizwiz import VizWiz
+from pytest_vtc.datasets.vqav2 import VqaV2
 from pytest_vtc.scoring import ScoringError, rule
 
 WHOSE = ("official", "lmms", "vlmevalkit")
@@ -25,7 +33,11 @@ WHOSE = ("official", "lmms", "vlmevalkit")
 
 def known_datasets() -> dict[str, Dataset]:
     """Every dataset by name."""
-    every: list[Dataset] = [Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()]
+    every: list[Dataset] = [
+        *(Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()),
+        *(VqaV2(), TextVqa(), VizWiz(), OcrBench(), ChartQa(), DocVqa()),
+        *(MathVista(), MathVision(), MathVisionTest()),
+    ]
     return {dataset.name: dataset for dataset in every}
 
 

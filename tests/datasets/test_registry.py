@@ -43,7 +43,11 @@ def drawn_of(samples: Sequence[Sample], n: int, seed: int, whole_groups: bool = 
 
 
 def test_known_names() -> None:
-    assert list(known_datasets()) == ["probes", "easyvqa", "mmmu_pro", "mmmu_pro_10", "mmmu_pro_vision", "gqa"]
+    assert list(known_datasets()) == [
+        *("probes", "easyvqa", "mmmu_pro", "mmmu_pro_10", "mmmu_pro_vision", "gqa"),
+        *("vqav2", "textvqa", "vizwiz", "ocrbench", "chartqa", "docvqa"),
+        *("mathvista", "mathvision", "mathvision_test"),
+    ]
 
 
 def test_looking_up_datasets_imports_nothing_heavy() -> None:
