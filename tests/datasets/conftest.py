@@ -33,8 +33,8 @@ def fetch_rows(tmp_path: Path, publish: Callable[[Path, Rows, Any], None], said:
     """Publishes rows as the one parquet file of a dataset's split, fetches them, and gives back the samples."""
 
     def fetch(dataset: HubDataset, rows: Rows, features: Any, style: str | None = None) -> list[Sample]:
-        folder = tmp_path / "source" / next(iter(dataset.folders()))
-        publish(folder / f"{dataset.split}-00000-of-00001.parquet", rows, features)
+        folder = "data" if dataset.configs[0] == "default" else dataset.configs[0]
+        publish(tmp_path / "source" / folder / f"{dataset.split}-00000-of-00001.parquet", rows, features)
         dataset.fetch(tmp_path / "home", tmp_path / "source", said.append)
         return list(dataset.load(tmp_path / "home", style))
 
