@@ -20,8 +20,8 @@ class DocVqa(HubDataset):
     """
 
     name: ClassVar[str] = "docvqa"
-    description: ClassVar[str] = "DocVQA, validation (the answers of test are hidden): scanned pages, large images"
-    licence: ClassVar[str] = "terms of the RRC portal (documents of the UCSF library); tagged Apache-2.0 on the Hub"
+    description: ClassVar[str] = "DocVQA, validation (test is hidden): scanned pages, large images"
+    licence: ClassVar[str] = "RRC portal's terms; tagged Apache-2.0 on the Hub"
     scoring: ClassVar[str] = "anls"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType({"official": "anls", "lmms": "anls", "vlmevalkit": "anls"})
     prompt_style: ClassVar[str] = "lmms"

@@ -33,8 +33,8 @@ class MathVista(HubDataset):
     """
 
     name: ClassVar[str] = "mathvista"
-    description: ClassVar[str] = "MathVista, test-mini (the answers of test are hidden): mathematics in images"
-    licence: ClassVar[str] = "CC BY-SA 4.0, not for training; images under the terms of their sources"
+    description: ClassVar[str] = "MathVista, test-mini (test is hidden): mathematics in images"
+    licence: ClassVar[str] = "CC BY-SA 4.0, not for training; terms of the images' sources"
     scoring: ClassVar[str] = "mathvista_normalize"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType({"official": "mathvista_normalize"})
     prompt_style: ClassVar[str] = "official"

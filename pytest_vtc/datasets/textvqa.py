@@ -21,9 +21,7 @@ class TextVqa(HubDataset):
     """
 
     name: ClassVar[str] = "textvqa"
-    description: ClassVar[str] = (
-        "TextVQA, validation (the answers of test are hidden): text in photographs, OCR tokens off"
-    )
+    description: ClassVar[str] = "TextVQA, validation (test is hidden): text in photographs, OCR tokens off"
     licence: ClassVar[str] = "CC BY 4.0"
     scoring: ClassVar[str] = "vqa_evalai"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType(

@@ -22,9 +22,7 @@ class VizWiz(HubDataset):
     """
 
     name: ClassVar[str] = "vizwiz"
-    description: ClassVar[str] = (
-        "VizWiz-VQA, val (the answers of test are hidden): blind people's photographs and questions"
-    )
+    description: ClassVar[str] = "VizWiz, val (test is hidden): blind people's photographs and questions"
     licence: ClassVar[str] = "CC BY 4.0"
     scoring: ClassVar[str] = "vqa_evalai"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType({"official": "vqa_evalai", "lmms": "vqa_evalai"})

@@ -20,7 +20,7 @@ class VqaV2(HubDataset):
     """
 
     name: ClassVar[str] = "vqav2"
-    description: ClassVar[str] = "VQAv2, validation (the answers of test are hidden): photographs, short answers"
+    description: ClassVar[str] = "VQAv2, validation (test is hidden): photographs, short answers"
     licence: ClassVar[str] = "CC BY 4.0 (questions); COCO's terms (images)"
     scoring: ClassVar[str] = "vqa_official"
     scorings: ClassVar[Mapping[str, str]] = MappingProxyType({"official": "vqa_official", "lmms": "vqav2_lmms"})
