@@ -10,7 +10,8 @@ One JSON object a line, blank lines ignored, UTF-8:
     prompt    what the model is asked, exactly
     prompts   object: the prompt in other styles, by the style's name, for --vtc-prompt-style (may be missing)
     answer    a string, a number, or a list of them: every accepted answer (1.0 is read as "1");
-              may only be missing where scoring is "none"
+              may only be missing where scoring is "none"; some may be blank where it is VQA accuracy, which counts
+              people, and one may have said nothing
     options   list of option texts of a multiple-choice question, A first (may be missing)
     category  what the per-category table groups by (may be missing)
     facts     object of strings: what else a scoring rule or a published metric needs to know (may be missing)
@@ -62,6 +63,7 @@ _RULES_OF_OPTIONS = frozenset(
         *("scienceqa_official", "scienceqa_llava"),
     }
 )
+_RULES_OF_PEOPLE = frozenset({"vqa_official", "vqa_evalai", "vqav2_lmms", "vqa_vlmevalkit"})
 _HEADER_KEY = "manifest"
 _NAME = re.compile(r"[\w.+-]+", re.ASCII)
 
@@ -213,7 +215,7 @@ def _look_up(key: str, known: Callable[[str], object], name: str | None) -> None
 
 def _sample(row: Mapping[str, Any], images: _Images, line: int, header: Header, prompt_style: str | None) -> Sample:
     names = _image_names(row)
-    answers = _answers(row, required=header.scoring != "none")
+    answers = _answers(row, header.scoring)
     options = tuple(_text(row, "options", item) for item in _list(row, "options"))
     if header.scoring in _RULES_OF_OPTIONS and not options:
         raise _RowError(f'the field "options" is missing, and the scoring rule {header.scoring!r} needs it')
@@ -265,13 +267,16 @@ def _image_names(row: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _answers(row: Mapping[str, Any], *, required: bool) -> tuple[str, ...]:
-    if row.get("answer") is None and not required:
+def _answers(row: Mapping[str, Any], scoring: str) -> tuple[str, ...]:
+    if row.get("answer") is None and scoring == "none":
         return ()
     value = _required(row, "answer")
     answers = tuple(_answer(item) for item in (cast("list[Any]", value) if isinstance(value, list) else [value]))
     if not answers:
         raise _RowError('"answer" is an empty list; give at least one, or a header with "scoring": "none"')
+    blank = sum(not answer.strip() for answer in answers)
+    if blank == len(answers) or (blank and scoring not in _RULES_OF_PEOPLE):
+        raise _RowError('"answer" is blank; nothing could ever match it')
     return answers
 
 
@@ -282,10 +287,7 @@ def _answer(value: Any) -> str:
         if not math.isfinite(value):
             raise _RowError(f'"answer" is {value}; it must be finite')
         return str(int(value)) if value == int(value) else repr(value)
-    text = _text({"answer": value}, "answer", value)
-    if not text.strip():
-        raise _RowError('"answer" is blank; nothing could ever match it')
-    return text
+    return _text({"answer": value}, "answer", value)
 
 
 def _prompt(row: Mapping[str, Any], header: Header, style: str | None) -> str:

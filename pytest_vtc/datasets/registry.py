@@ -11,6 +11,8 @@ from pathlib import Path
 
 from pytest_vtc.datasets.ai2d import Ai2d
 from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet, nearest
+from pytest_vtc.datasets.chartqa import ChartQa
+from pytest_vtc.datasets.docvqa import DocVqa
 from pytest_vtc.datasets.draws import drawn_from
 from pytest_vtc.datasets.easyvqa import EasyVqa
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
@@ -18,6 +20,8 @@ from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.hallusionbench import HallusionBench
 from pytest_vtc.datasets.llava_bench import LlavaBench
 from pytest_vtc.datasets.manifest import read_manifest
+from pytest_vtc.datasets.mathvision import MathVision, MathVisionTest
+from pytest_vtc.datasets.mathvista import MathVista
 from pytest_vtc.datasets.mia_bench import MiaBench
 from pytest_vtc.datasets.mm_vet import MmVet
 from pytest_vtc.datasets.mmbench import MmBenchCn, MmBenchEn
@@ -25,12 +29,16 @@ from pytest_vtc.datasets.mme import Mme
 from pytest_vtc.datasets.mmmu import Mmmu
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
 from pytest_vtc.datasets.mmstar import MmStar
+from pytest_vtc.datasets.ocrbench import OcrBench
 from pytest_vtc.datasets.pope import Pope
 from pytest_vtc.datasets.probes import Probes
 from pytest_vtc.datasets.realworldqa import RealWorldQa
 from pytest_vtc.datasets.scienceqa import ScienceQaImage
 from pytest_vtc.datasets.seedbench import SeedBench
 from pytest_vtc.datasets.seedbench2_plus import SeedBench2Plus
+from pytest_vtc.datasets.textvqa import TextVqa
+from pytest_vtc.datasets.vizwiz import VizWiz
+from pytest_vtc.datasets.vqav2 import VqaV2
 from pytest_vtc.scoring import ScoringError, any_rule
 
 WHOSE = ("official", "lmms", "vlmevalkit")
@@ -43,6 +51,8 @@ def known_datasets() -> dict[str, Dataset]:
         *(Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()),
         *(Mmmu(), MmBenchEn(), MmBenchCn(), Mme(), Pope(), HallusionBench(), ScienceQaImage()),
         *(SeedBench(), SeedBench2Plus(), Ai2d(), MmStar(), RealWorldQa()),
+        *(VqaV2(), TextVqa(), VizWiz(), OcrBench(), ChartQa(), DocVqa()),
+        *(MathVista(), MathVision(), MathVisionTest()),
         *(MmVet(), LlavaBench(), MiaBench()),
     ]
     return {dataset.name: dataset for dataset in every}

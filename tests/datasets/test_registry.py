@@ -38,6 +38,8 @@ def test_known_names() -> None:
         *("probes", "easyvqa", "mmmu_pro", "mmmu_pro_10", "mmmu_pro_vision", "gqa"),
         *("mmmu", "mmbench_en", "mmbench_cn", "mme", "pope", "hallusionbench", "scienceqa"),
         *("seedbench", "seedbench2_plus", "ai2d", "mmstar", "realworldqa"),
+        *("vqav2", "textvqa", "vizwiz", "ocrbench", "chartqa", "docvqa"),
+        *("mathvista", "mathvision", "mathvision_test"),
         *("mm_vet", "llava_bench", "mia_bench"),
     ]
 
