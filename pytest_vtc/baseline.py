@@ -228,7 +228,8 @@ def baseline_of(sweep: Sweep, selected: Collection[str], manifest: Manifest) -> 
     specs = dict(zip(names, settings.data or names, strict=True))
 
     def content(name: str, n: int) -> str:
-        return open_samples(specs[name], data_home(), n, settings.seed).fingerprint()
+        style, columns = settings.prompt_style, settings.columns
+        return open_samples(specs[name], data_home(), n, settings.seed, None, style, columns).fingerprint()
 
     return open_baseline(
         settings.baseline, settings.max_regression, manifest, expected, settings.output, content=content

@@ -15,7 +15,7 @@ from pytest_vtc.datasets.registry import data_home, known_datasets
 from pytest_vtc.models.catalogue import TINY
 from pytest_vtc.models.random_catalogue import locate_random
 from pytest_vtc.option_values import OptionError
-from pytest_vtc.options import DEFAULT_OUTPUT
+from pytest_vtc.options import DEFAULT_OUTPUT, DEFAULT_SEED
 
 PICTURED = "probes:15"
 """A crowded scene: eight digits, about one of which it asks."""
@@ -55,9 +55,23 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("list", help="models, datasets and compressors")
     show.set_defaults(command=_list)
 
-    fetch = commands.add_parser("fetch", help="make a dataset ready")
-    fetch.add_argument("name", metavar="NAME", help="dataset, as `list` shows it")
+    fetch = commands.add_parser(
+        "fetch",
+        help="make a dataset ready",
+        description="Brings a dataset from the Hub, or from files that are here, into the folder of fetched datasets; "
+        "goes on where it was cut off. Licence and size are said first.",
+    )
+    fetch.add_argument(
+        "name", metavar="NAME", help="dataset, as `list` shows it; or a table as hf:owner/name[:config[:split]]"
+    )
     fetch.add_argument("--source", type=Path, metavar="DIR", help="folder with the published files, instead of the Hub")
+    fetch.add_argument(
+        "--n", type=_positive, metavar="N", help="only so many samples, drawn as `--vtc-n N` draws them with this seed"
+    )
+    fetch.add_argument(
+        "--seed", type=int, default=DEFAULT_SEED, help="of the draw, as --vtc-seed (default: %(default)s)"
+    )
+    fetch.add_argument("--columns", metavar="ROLE=COLUMN,...", help="of a table, as --vtc-columns")
     fetch.set_defaults(command=_fetch)
 
     run = commands.add_parser("run", help="ask one question about one image")
@@ -199,13 +213,18 @@ def _list(options: argparse.Namespace) -> None:  # noqa: ARG001
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from pytest_vtc.datasets.base import DatasetError
+    from pytest_vtc.datasets.base import DatasetError, Draw
+    from pytest_vtc.datasets.own_tables import PREFIX, own_table
 
     known = known_datasets()
-    if options.name not in known:
+    own = options.name.startswith(PREFIX)
+    if not own and options.name not in known:
         raise DatasetError(f"unknown dataset {options.name!r}: {nearest(options.name, list(known))}")
-    dataset = known[options.name]
-    manifest = dataset.fetch(data_home(), options.source, lambda line: print(line, flush=True))
+    if options.columns is not None and not own:
+        raise OptionError(f"--columns is for tables such as hf:owner/name; {options.name} knows its own")
+    dataset = own_table(options.name, options.columns) if own else known[options.name]
+    draw = None if options.n is None else Draw(options.n, options.seed)
+    manifest = dataset.fetch(data_home(), options.source, lambda line: print(line, flush=True), draw)
     print(f"{dataset.name} is built in, nothing to fetch" if manifest is None else f"ready: {manifest}")
 
 
@@ -279,6 +298,13 @@ def _points(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 100:
         raise argparse.ArgumentTypeError(f"{text} is no number of percentage points from 0 to 100")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return number
 
 

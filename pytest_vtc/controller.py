@@ -66,6 +66,21 @@ class Controller:
     # What there is to run
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_setupnodes(self, config: pytest.Config) -> None:
+        """Tables are fetched before there are workers, which would all want to."""
+        from pytest_vtc.options import read_settings
+        from pytest_vtc.plugin import fetch_tables
+
+        try:
+            settings = read_settings(config)
+        except ValueError:
+            return  # there may be no case at all; if there is one, the workers say what is wrong
+        try:
+            fetch_tables(config, settings)
+        except ValueError as error:
+            raise pytest.UsageError(f"vtc: {error}") from error
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:  # noqa: ARG002
         if not self._seen_collection:
             self._seen_collection = True

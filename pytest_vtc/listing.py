@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from tabulate import tabulate
 
 from pytest_vtc.compression import Compressor, Stage
+from pytest_vtc.datasets.fetched import state_of
+from pytest_vtc.datasets.own_tables import fetched_tables
 from pytest_vtc.datasets.registry import data_home, known_datasets
 from pytest_vtc.discovery import ON_REQUEST, known_compressors
 from pytest_vtc.models.catalogue import BITS, CATALOGUE, FAMILY_NAMES
@@ -102,11 +104,19 @@ def _gigabytes(amount: float) -> str:
 
 def _datasets() -> Iterator[str]:
     home = data_home()
-    rows = [[d.name, d.state(home), d.scoring, d.licence, d.description] for d in known_datasets().values()]
+    known = known_datasets().values()
+    rows = [[d.name, d.state(home), d.scoring, d.licence, d.description] for d in known]
+    rows += [[spec, state_of(path), "", "", "a table of your own"] for spec, path in fetched_tables(home)]
     headers = ["name", "state", "scoring", "licence", "description"]
     yield "Datasets"
     yield tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
-    yield f"Also: any manifest.jsonl or folder of images, by path. Fetched datasets lie in {home}."
+    for note in (
+        *(f"{d.name}: {d.note}." for d in known if d.note),
+        "Also: any manifest.jsonl, *.csv beside its images, or folder of images, by path; any table of the Hub as "
+        "hf:owner/name, or of a folder as hf:./folder.",
+        f"Fetched datasets lie in {home}. `fetch NAME --n 500` fetches a part, drawn as `--vtc-n 500` draws it.",
+    ):
+        yield textwrap.fill(note, _WIDTH, subsequent_indent=_INDENT)
     yield ""
 
 

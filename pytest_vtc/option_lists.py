@@ -80,9 +80,10 @@ def _is_number(text: str) -> bool:
 
 
 def _holds_images(path: Path) -> bool:
+    from pytest_vtc.datasets.csv_file import SUFFIXES as TABLES
     from pytest_vtc.datasets.images import SUFFIXES  # imports PIL: only when a folder is given as data
 
-    return not _holds_tests(path) and any(file.suffix.lower() in SUFFIXES for file in path.iterdir())
+    return not _holds_tests(path) and any(file.suffix.lower() in {*SUFFIXES, *TABLES} for file in path.iterdir())
 
 
 def _holds_tests(path: Path) -> bool:

@@ -73,6 +73,7 @@ class Settings:
     judge: str | None = None
     judge_model: str | None = None
     judge_prompts: tuple[str, ...] = ()
+    columns: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ OPTIONS = (
         "both sides", "NAME", True, ini_type="args", file_keys=("random_weights",), alias="--random-weights",
     ),
     _Option(
-        "data", "dataset(s): a name, a manifest.jsonl or a folder of images; default probes and easyvqa for the "
-        "embedded model and random weights, mmmu_pro for any other", "DATA", True, ini_type="args", file_keys=("data",),
+        "data", "dataset(s): a name, a manifest.jsonl, a *.csv beside its images, a folder of images, or a table as "
+        "hf:owner/name[:config[:split]] or hf:./folder; default probes and easyvqa for the embedded model and random "
+        "weights, mmmu_pro for any other", "DATA", True, ini_type="args", file_keys=("data",),
     ),
     _Option(
         "compressors", "compressor(s): name, name(parameter=value), ./file.py or ./file.py:Name; 'all': every one that "
@@ -124,6 +126,9 @@ OPTIONS = (
         "n", "samples per dataset, drawn with whole images by --vtc-seed, or 'all'; default 200 for the embedded "
         "datasets, all for others", "N", file_keys=("n_samples", "n"),
     ),
+    _Option("columns", "of CSV files and hf: tables in --vtc-data, which column is what: "
+            "image=a,question=b,answer=c, and options, category, id, group if there are such; several as image=a+b; "
+            "default: by their names", "ROLE=COLUMN,...", file_keys=("columns",)),
     _Option("scoring", "how answers are scored: official, lmms (lmms-eval) or vlmevalkit, to the letter, as far as the "
             "dataset has them; or a rule's name; or none; default: the dataset's rule, but empty answers are wrong",
             "RULE", file_keys=("scoring",)),
@@ -266,6 +271,7 @@ def read_settings(config: pytest.Config) -> Settings:
         judge=None if values["judge"] is None else check_url(str(values["judge"])),
         judge_model=None if values["judge-model"] is None else str(values["judge-model"]),
         judge_prompts=tuple(map(str, as_list(values["judge-prompt"]))),
+        columns=None if values["columns"] is None else str(values["columns"]),
     )
 
 

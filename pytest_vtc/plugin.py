@@ -142,8 +142,24 @@ def sweep_of(config: pytest.Config) -> Sweep:
     if state.sweep is None:
         from pytest_vtc.sweep import build_sweep
 
-        state.sweep = build_sweep(options.read_settings(config))
+        settings = options.read_settings(config)
+        fetch_tables(config, settings)
+        state.sweep = build_sweep(settings)
     return state.sweep
+
+
+def fetch_tables(config: pytest.Config, settings: options.Settings) -> None:
+    """Fetch the hf: tables that a run needs and that are not there yet. Raises DatasetError."""
+    specs = [spec for spec in settings.data if spec.startswith("hf:")]
+    if not specs:
+        return
+    from pytest_vtc.datasets.own_tables import make_ready
+    from pytest_vtc.datasets.registry import data_home
+    from pytest_vtc.loading_progress import loading_in_sight
+
+    with loading_in_sight(config) as say:
+        for spec in specs:
+            make_ready(spec, settings.columns, data_home(), say or (lambda _: None))
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:

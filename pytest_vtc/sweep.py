@@ -15,7 +15,7 @@ from pytest_vtc import discovery
 from pytest_vtc.cells import MEANINGLESS, Cell, SkippedCell
 from pytest_vtc.datasets.base import Sample, SampleSet
 from pytest_vtc.datasets.draws import in_random_order
-from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
+from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples, takes_columns
 from pytest_vtc.gates import Gate, quoted, unmatched, without_category
 from pytest_vtc.judge.choice import JudgeChoice, choose_judge
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
@@ -128,7 +128,9 @@ class Sweep:
         detectable = [self._detectable(block, schedule) for block in self.blocks]
         lines = [
             f"vtc: {block.model.label} on {block.data.name}: "
-            f"{len(block.data.samples):,} of {block.data.size:,} samples, {len(block.cells)} cells"
+            f"{len(block.data.samples):,} of {block.data.size:,} samples"
+            + (f", drawn from {block.data.drawn_from:,}" if block.data.drawn_from is not None else "")
+            + f", {len(block.cells)} cells"
             + (f"; {len(block.skipped)} more cannot be run on this model" if block.skipped else "")
             + can_detect
             for block, can_detect in zip(self.blocks, detectable, strict=True)
@@ -184,6 +186,7 @@ def build_sweep(settings: Settings) -> Sweep:
 
     Raises OptionError, ModelError, DatasetError, SpecError or GateError: whatever is wrong, before any case runs.
     """
+    _check_columns(settings)
     locations = [locate_random(name) for name in settings.random_weights]
     locations = locations or [locate(name) for name in settings.models or (TINY,)]
     labels = [location.label for location in locations]
@@ -204,7 +207,7 @@ def build_sweep(settings: Settings) -> Sweep:
         embedded = location.label == TINY or location.random is not None
         for spec in settings.data or (EMBEDDED_DATA if embedded else DEFAULT_DATA):
             if spec not in opened:
-                n, how = _n(settings, spec), (settings.scoring, settings.prompt_style)
+                n, how = _n(settings, spec), (settings.scoring, settings.prompt_style, settings.columns)
                 drawn = open_samples(spec, data_home(), n, settings.seed, *how)
                 opened[spec] = in_random_order(drawn, settings.seed) if settings.sequential else drawn
             data = opened[spec]
@@ -227,6 +230,11 @@ def build_sweep(settings: Settings) -> Sweep:
     if settings.sequential:
         _check_sequential(sweep)
     return sweep
+
+
+def _check_columns(settings: Settings) -> None:
+    if settings.columns is not None and not any(map(takes_columns, settings.data)):
+        raise OptionError("--vtc-columns is for CSV files and hf: tables; --vtc-data names none")
 
 
 def _check_sequential(sweep: Sweep) -> None:

@@ -36,7 +36,7 @@ class ImageSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One question. `images` stand before the text of the prompt, in their order.
 
@@ -72,8 +72,9 @@ class SampleSet:
     scoring: name of a rule in `pytest_vtc.scoring`, or "none" for samples without answers. literal: blank answers are
     scored as the rule does, too. published: name of a metric in `pytest_vtc.scoring.published`, or None.
     prompt_style: whose wording the prompts have. whole_groups: a group that is cut would be worth nothing.
-    size: how many samples the whole dataset has, of which `samples` may be a draw. own_order: where the run's order is
-    not the dataset's, the places in `samples` in the dataset's.
+    size: how many samples the whole dataset has, of which `samples` may be a draw. drawn_from: where that is itself a
+    part that was fetched, how many there are in all. own_order: where the run's order is not the dataset's, the places
+    in `samples` in the dataset's.
     """
 
     name: str
@@ -86,6 +87,7 @@ class SampleSet:
     prompt_style: str = OWN_STYLE
     whole_groups: bool = False
     own_order: Sequence[int] | None = None
+    drawn_from: int | None = None
 
     def fingerprint(self) -> str:
         """Hash of the samples' ids, prompts and answers, in the dataset's order. No image is opened for it."""
@@ -143,6 +145,10 @@ class Dataset(ABC):
         needs no fetching.
         Raises DatasetError saying what is missing (offline, say) and how to get it.
         """
+
+    def drawn_from(self, home: Path) -> int | None:  # noqa: ARG002
+        """How many samples there are in all, if only a part is fetched."""
+        return None
 
     @abstractmethod
     def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:

@@ -31,6 +31,11 @@ class Held:
     image_bytes: int
     drawn: Draw | None
 
+    @property
+    def whole(self) -> int | None:
+        """How many samples there are in all, if these are a part."""
+        return self.of if self.drawn is not None else None
+
     def covers(self, draw: Draw) -> bool:
         """Whether the samples of a draw are all there."""
         return self.drawn is None or (self.drawn.seed == draw.seed and self.drawn.n >= draw.n)
@@ -69,6 +74,11 @@ class FetchedDataset(Dataset):
                     )
             return self._bring(home, source, progress, draw)
 
+    @property
+    def command(self) -> str:
+        """What fetches it."""
+        return f"python -m pytest_vtc fetch {self.name}"
+
     @abstractmethod
     def _bring(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None) -> Path:
         """What `fetch` does, once it has said licence and size and has the folder for itself."""
@@ -85,27 +95,25 @@ class FetchedDataset(Dataset):
     def held(self, home: Path) -> Held | None:
         """What is fetched; None if nothing is, or if it is damaged."""
         try:
-            return _held(self.manifest_path(home))
+            return held_by(self.manifest_path(home))
         except DatasetError:
             return None
 
     def state(self, home: Path) -> str:
         path = self.manifest_path(home)
         if path.is_file():
-            try:
-                held = _held(path)
-                if (damage := _damage(path)) is None:
-                    return f"fetched, {held}"
-            except DatasetError:
-                damage = str(path)
-            return f"damaged: {damage} (fetch it again)"
+            return state_of(path)
         begun = self.images_folder(home).is_dir() or (self.folder(home) / JOURNAL).is_file()
         return f"{'fetched in part' if begun else 'not fetched'} (about {self.about_mb:,} MB)"
+
+    def drawn_from(self, home: Path) -> int | None:
+        held = self.held(home)
+        return None if held is None else held.whole
 
     def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:
         path = self.manifest_path(home)
         if not path.is_file():
-            raise DatasetError(f"{self.name} is not fetched; run: python -m pytest_vtc fetch {self.name}")
+            raise DatasetError(f"{self.name} is not fetched; run: {self.command}")
         return read_manifest(path, prompt_style).samples
 
     def announce(self, progress: Progress, source: Path | None, draw: Draw | None = None) -> None:
@@ -156,8 +164,8 @@ def counted(items: Iterable[_Item], total: int, unit: str) -> Iterable[_Item]:
     return tqdm(items, total=total, unit=unit, file=sys.stderr, disable=None)
 
 
-def _held(path: Path) -> Held | None:
-    """Raises DatasetError if there is a manifest that cannot be read."""
+def held_by(path: Path) -> Held | None:
+    """What a manifest has; None if there is none. Raises DatasetError if it cannot be read."""
     if not path.is_file():
         return None
     facts = read_header(path).extra
@@ -169,6 +177,17 @@ def _held(path: Path) -> Held | None:
         return Held(samples, int(drawn["of"]), image_bytes, Draw(int(drawn["n"]), int(drawn["seed"])))
     except (TypeError, ValueError, KeyError) as error:
         raise DatasetError(f"{path}:1: the header says nothing sensible of its samples ({error})") from error
+
+
+def state_of(path: Path) -> str:
+    """One phrase for `list` of a manifest that is there."""
+    try:
+        held = held_by(path)
+        if (damage := _damage(path)) is None:
+            return f"fetched, {held}"
+    except DatasetError:
+        damage = str(path)
+    return f"damaged: {damage} (fetch it again)"
 
 
 def _damage(path: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 from abc import ABC, abstractmethod
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vtc.datasets.base import DatasetError, Progress
-from pytest_vtc.datasets.table_files import Found, NotInRepositoryError, find
+from pytest_vtc.datasets.table_files import SUFFIXES, Found, NotInRepositoryError, find
 from pytest_vtc.datasets.tables import ParquetTable, Part, Table, local_table
 
 CARD = "README.md"
@@ -29,6 +30,11 @@ class Repository(ABC):
     place: str
     facts: Mapping[str, str]
     files: Sequence[str]
+
+    @functools.cached_property
+    def known(self) -> frozenset[str]:
+        """The files, to look one up in."""
+        return frozenset(self.files)
 
     @abstractmethod
     def local(self, files: Sequence[str]) -> list[Path]:
@@ -83,8 +89,8 @@ class HubRepository(Repository):
 
         try:
             # Not by commit: the client would not note which commit `main` is, and find nothing of it without a network.
-            if list(files) == [CARD]:
-                return [Path(hf_hub_download(self.place, CARD, repo_type="dataset"))]
+            if len(files) == 1 and files[0] in self.files and not files[0].endswith(SUFFIXES):
+                return [Path(hf_hub_download(self.place, files[0], repo_type="dataset"))]
             patterns = [glob.escape(file) for file in files]
             folder = Path(snapshot_download(self.place, repo_type="dataset", allow_patterns=patterns))
         except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +24,8 @@ Row = Mapping[str, Any]
 class Question:
     """What one row of a table asks.
 
-    prompts: by style, that of the dataset's `prompt_style` among them. answers: every accepted one.
+    id: unique in the table; "" for the row's number. prompts: by style, that of the dataset's `prompt_style` among
+    them. answers: every accepted one.
     group: what may be drawn together only, such as the rotations of one question; None for all questions on one image.
     Whoever can tell the image from a column should name it here: where the group is None, a part that is fetched is
     drawn row by row, since nobody knows yet which rows share an image.
@@ -52,6 +53,15 @@ class Question:
             **({"group": self.group} if self.group is not None else {}),
             **({"facts": dict(self.facts)} if self.facts else {}),
         }
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A table, and where it was found."""
+
+    repository: Repository
+    found: Found
+    table: Table
 
 
 class HubDataset(FetchedDataset):
@@ -92,15 +102,19 @@ class HubDataset(FetchedDataset):
                 if (data := image_bytes(one)) is not None:
                     yield None, data
 
-    def reads(self, table: Table, progress: Progress) -> tuple[Sequence[str], Sequence[str]]:  # noqa: ARG002
+    def reads(self, opened: Opened, progress: Progress) -> tuple[Sequence[str], Sequence[str]]:  # noqa: ARG002
         """The columns that are read for questions, and for images. Raises DatasetError if one is not there."""
-        table.check([*self.columns, *self.image_columns])
+        opened.table.check([*self.columns, *self.image_columns])
         return self.columns, self.image_columns
+
+    def facts(self) -> dict[str, Any]:
+        """What else the manifest's header is to say, once the table is opened."""
+        return {}
 
     def _bring(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None) -> Path:
         repository, found = self._find(source, progress)
         table = repository.table(found, whole=draw is None and not self.sparse)
-        columns, image_columns = self.reads(table, progress)
+        columns, image_columns = self.reads(Opened(repository, found, table), progress)
         facts = {**repository.facts, "config": found.config, "split": found.split}
         places: list[int] | None = None
         drawn: dict[str, Any] = {}
@@ -114,7 +128,7 @@ class HubDataset(FetchedDataset):
             written = self._write_images(table, columns, image_columns, places, images, progress)
             if places is None:
                 self._check([row["id"] for row in written], [row.get("group") for row in written], source)
-            facts |= {**drawn, "samples": len(written), "image_bytes": images.n_bytes}
+            facts |= {**self.facts(), **drawn, "samples": len(written), "image_bytes": images.n_bytes}
             path = self.write(home, written, **facts)
         images.finished()
         progress(
@@ -134,7 +148,7 @@ class HubDataset(FetchedDataset):
         ids: list[str] = []
         groups: list[str | None] = []
         for place, row in table.rows(columns):
-            if (question := self.question(row, self._where(place))) is not None:
+            if (question := self._question(place, row)) is not None:
                 places.append(place)
                 ids.append(question.id)
                 groups.append(question.group)
@@ -155,7 +169,7 @@ class HubDataset(FetchedDataset):
         if places is not None and images.any_known:
             # First what an earlier fetch has left, without reading its images again.
             for place, row in table.rows(columns, places):
-                if (question := self.question(row, self._where(place))) is None:
+                if (question := self._question(place, row)) is None:
                     continue
                 if (names := images.names(question.id)) is not None:
                     rows[place] = question.manifest_row(names, self.prompt_style)
@@ -165,16 +179,19 @@ class HubDataset(FetchedDataset):
             read, everything = (n_bytes / 1e6 for n_bytes in cost)
             progress(f"{self.name}: reading {len(left):,} rows with images, {read:,.0f} MB of {everything:,.0f} MB")
         for place, row in counted(table.rows([*columns, *image_columns], left), total, "row"):
-            where = self._where(place)
-            if (question := self.question(row, where)) is None:
+            if (question := self._question(place, row)) is None:
                 continue
-            where = f"{where} ({question.id})"
+            where = f"{self._where(place)} ({question.id})"
             names = [images.write(stem, data, where) for stem, data in self.pictures(row, question, where)]
             if not names:
                 raise DatasetError(f"{where}: it has no image")
             images.done(question.id, names)
             rows[place] = question.manifest_row(names, self.prompt_style)
         return [rows[place] for place in sorted(rows)]
+
+    def _question(self, place: int, row: Row) -> Question | None:
+        question = self.question(row, self._where(place))
+        return replace(question, id=str(place + 1)) if question is not None and not question.id else question
 
     def _where(self, place: int) -> str:
         return f"{self.name}, row {place + 1}"

@@ -12,14 +12,18 @@ from pathlib import Path
 from pytest_vtc.datasets.ai2d import Ai2d
 from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet, nearest
 from pytest_vtc.datasets.chartqa import ChartQa
+from pytest_vtc.datasets.csv_file import SUFFIXES as CSV_SUFFIXES
+from pytest_vtc.datasets.csv_file import csv_in, csv_samples
 from pytest_vtc.datasets.docvqa import DocVqa
 from pytest_vtc.datasets.draws import drawn_from
 from pytest_vtc.datasets.easyvqa import EasyVqa
+from pytest_vtc.datasets.fetched import held_by
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.hallusionbench import HallusionBench
 from pytest_vtc.datasets.llava_bench import LlavaBench
-from pytest_vtc.datasets.manifest import read_manifest
+from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_manifest
+from pytest_vtc.datasets.manifest_rows import RULES_OF_OPTIONS
 from pytest_vtc.datasets.mathvision import MathVision, MathVisionTest
 from pytest_vtc.datasets.mathvista import MathVista
 from pytest_vtc.datasets.mia_bench import MiaBench
@@ -30,6 +34,8 @@ from pytest_vtc.datasets.mmmu import Mmmu
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
 from pytest_vtc.datasets.mmstar import MmStar
 from pytest_vtc.datasets.ocrbench import OcrBench
+from pytest_vtc.datasets.own_columns import parse
+from pytest_vtc.datasets.own_tables import PREFIX, manifest_of
 from pytest_vtc.datasets.pope import Pope
 from pytest_vtc.datasets.probes import Probes
 from pytest_vtc.datasets.realworldqa import RealWorldQa
@@ -72,15 +78,23 @@ def data_home() -> Path:
 
 
 def open_samples(
-    spec: str, home: Path, n: int | None, seed: int, scoring: str | None = None, prompt_style: str | None = None
+    spec: str,
+    home: Path,
+    n: int | None,
+    seed: int,
+    scoring: str | None = None,
+    prompt_style: str | None = None,
+    columns: str | None = None,
 ) -> SampleSet:
     """The samples that `spec` names: all of them, or a draw of `n` if that is not None.
 
-    spec: a known name, which wins over a folder of that name; a path to a *.jsonl manifest; a folder of images.
+    spec: a known name, which wins over a folder of that name; a path to a *.jsonl manifest or a *.csv; a folder of
+    images, maybe with a *.csv; `hf:` and a table that is fetched (see `own_tables`).
     scoring: `official`, `lmms` or `vlmevalkit`, or a rule's name; the dataset's own if None. prompt_style: as it says.
+    columns: of tables and CSV files, which is what (see `own_columns`); None to go by their names.
     A draw is by group and seed, see `draws.draw`, and keeps the dataset's order. Raises DatasetError.
     """
-    data = _whole(spec, home, scoring, prompt_style)
+    data = _whole(spec, home, scoring, prompt_style, columns)
     seen: set[str] = set()
     for sample in data.samples:
         if sample.id in seen:
@@ -97,7 +111,15 @@ def open_samples(
     return drawn_from(data, n, seed)
 
 
-def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None) -> SampleSet:
+def takes_columns(spec: str) -> bool:
+    """Whether --vtc-columns means anything for what `spec` names."""
+    path = Path(spec).expanduser()
+    if spec.startswith(PREFIX) or path.suffix.lower() in CSV_SUFFIXES:
+        return True
+    return spec not in known_datasets() and path.is_dir() and csv_in(path) is not None
+
+
+def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None, columns: str | None) -> SampleSet:
     known = known_datasets()
     if (dataset := known.get(spec)) is not None:
         if prompt_style not in (None, dataset.prompt_style, *dataset.prompt_styles):
@@ -112,38 +134,55 @@ def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None)
             published=dataset.published,
             prompt_style=prompt_style or dataset.prompt_style,
             whole_groups=dataset.whole_groups,
+            drawn_from=dataset.drawn_from(home),
         )
         return _scored_by(whole, scoring, dataset.scorings)
+    if spec.startswith(PREFIX):
+        path = manifest_of(spec, columns, home)
+        held = held_by(path)
+        return replace(_of_manifest(path, scoring, prompt_style), drawn_from=held and held.whole)
     path = Path(spec).expanduser()
+    csv = csv_in(path) if path.is_dir() else path if path.suffix.lower() in CSV_SUFFIXES and path.exists() else None
+    if (csv is not None or path.is_dir()) and prompt_style not in (None, OWN_STYLE):
+        raise _no_such_style(spec, prompt_style, (OWN_STYLE,))
+    if csv is not None:
+        rule_of_file = "none" if scoring == "none" else DEFAULT_SCORING
+        samples = csv_samples(csv, parse(columns or ""), rule_of_file)
+        name = _name(path.resolve().name if path.is_dir() else path.stem)
+        whole = SampleSet(name, samples, rule_of_file, DEFAULT_MAX_NEW_TOKENS, len(samples))
+        return _scored_by(whole, scoring, {})
     if path.is_dir():
-        if prompt_style not in (None, OWN_STYLE):
-            raise _no_such_style(spec, prompt_style, (OWN_STYLE,))
         samples = folder_samples(path)
         whole = SampleSet(_name(path.resolve().name), samples, SCORING, MAX_NEW_TOKENS, len(samples))
         return _scored_by(whole, scoring, {})
     if path.suffix == ".jsonl" and path.exists():
-        manifest = read_manifest(path, prompt_style)
-        # A file called manifest.jsonl says nothing; the folder it lies in does.
-        name = manifest.header.name or _name(path.resolve().parent.name if path.stem == "manifest" else path.stem)
-        header = manifest.header
-        whole = SampleSet(
-            name,
-            manifest.samples,
-            header.scoring,
-            header.max_new_tokens,
-            len(manifest.samples),
-            published=header.published,
-            prompt_style=prompt_style or header.prompt_style,
-            whole_groups=header.whole_groups,
-        )
-        return _scored_by(whole, scoring, header.scorings)
+        return _of_manifest(path, scoring, prompt_style)
     if path.exists():
-        raise DatasetError(f"{spec}: neither a manifest (*.jsonl) nor a folder of images")
+        raise DatasetError(f"{spec}: neither a manifest (*.jsonl), nor a *.csv, nor a folder of images")
     if _looks_like_path(spec):
         raise DatasetError(f"{spec}: no such file or folder (looked in {Path.cwd()})")
     raise DatasetError(
-        f"unknown dataset {spec!r}: {nearest(spec, list(known))}; or give a manifest.jsonl or a folder of images"
+        f"unknown dataset {spec!r}: {nearest(spec, list(known))}; or give a manifest.jsonl, a *.csv, a folder of "
+        "images, or a table as hf:owner/name"
     )
+
+
+def _of_manifest(path: Path, scoring: str | None, prompt_style: str | None) -> SampleSet:
+    manifest = read_manifest(path, prompt_style)
+    # A file called manifest.jsonl says nothing; the folder it lies in does.
+    name = manifest.header.name or _name(path.resolve().parent.name if path.stem == "manifest" else path.stem)
+    header = manifest.header
+    whole = SampleSet(
+        name,
+        manifest.samples,
+        header.scoring,
+        header.max_new_tokens,
+        len(manifest.samples),
+        published=header.published,
+        prompt_style=prompt_style or header.prompt_style,
+        whole_groups=header.whole_groups,
+    )
+    return _scored_by(whole, scoring, header.scorings)
 
 
 def _no_such_style(spec: str, style: str | None, known: Sequence[str]) -> DatasetError:
@@ -165,6 +204,11 @@ def _scored_by(data: SampleSet, asked: str | None, scorings: Mapping[str, str]) 
         raise DatasetError(f"{data.name}: {error}; or {', '.join(WHOSE)}") from error
     if bare := next((sample for sample in data.samples if not sample.answers), None):
         raise DatasetError(f"{data.name}: it cannot be scored by {asked!r}: sample {bare.id!r} has no answers")
+    if asked in RULES_OF_OPTIONS and (bare := next((sample for sample in data.samples if not sample.options), None)):
+        raise DatasetError(
+            f"{data.name}: it cannot be scored by {asked!r}, which is for multiple choice: sample {bare.id!r} has no "
+            "options"
+        )
     return replace(data, scoring=asked)
 
 

@@ -87,9 +87,10 @@ class ParquetTable(Table):
         self.label = parts[0].name
         footers = list(_ahead(self._footer, range(len(parts)), workers))
         self._metadata = [metadata for metadata, _ in footers]
-        schema = footers[0][1]
-        self.columns = [str(name) for name in schema.names]
-        self._schema_metadata: Mapping[bytes, bytes] = schema.metadata or {}
+        schemas = [schema for _, schema in footers]
+        # Of those that all files have: of one that a file lacks nothing could be read, and pyarrow would not say so.
+        self.columns = [str(name) for name in schemas[0].names if all(name in schema.names for schema in schemas)]
+        self._schema_metadata: Mapping[bytes, bytes] = schemas[0].metadata or {}
         self._places = [(part, group) for part, of in enumerate(self._metadata) for group in range(of.num_row_groups)]
         sizes = (self._metadata[part].row_group(group).num_rows for part, group in self._places)
         self._starts = list(itertools.accumulate(sizes, initial=0))

@@ -119,9 +119,9 @@ def test_path_that_is_not_there_is_said_so(tmp_path: Path, spec: str) -> None:
 
 
 def test_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").touch()
-    with pytest.raises(DatasetError, match=r"data\.csv: neither a manifest"):
-        open_samples(str(tmp_path / "data.csv"), tmp_path, None, seed=0)
+    (tmp_path / "data.xml").touch()
+    with pytest.raises(DatasetError, match=r"data\.xml: neither a manifest \(\*\.jsonl\), nor a \*\.csv, nor a folder"):
+        open_samples(str(tmp_path / "data.xml"), tmp_path, None, seed=0)
 
 
 def test_dataset_that_is_not_fetched_names_the_command(tmp_path: Path) -> None:

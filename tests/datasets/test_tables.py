@@ -18,6 +18,8 @@ from pytest_vtc.datasets.hub import locate
 from pytest_vtc.datasets.tables import ParquetTable, Table, local_table
 
 Write = Callable[..., list[Path]]
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+SCHEMA = pa.schema([("n", pa.int64()), ("text", pa.string()), ("image", IMAGE)])
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def write(tmp_path: Path) -> Write:
             rows = [{"n": n, "text": f"t{n}", "image": {"bytes": bytes(image), "path": f"{n}.png"}}
                     for n in range(start, start + size)]  # fmt: skip
             files.append(tmp_path / f"{number}.parquet")
-            pq.write_table(pa.Table.from_pylist(rows), files[-1], row_group_size=per_group, compression="none",
-                           use_dictionary=False)  # fmt: skip
+            table = pa.Table.from_pylist(rows, schema=SCHEMA)
+            pq.write_table(table, files[-1], row_group_size=per_group, compression="none", use_dictionary=False)
             start += size
         return files
 
@@ -70,6 +72,13 @@ def test_only_the_columns_that_are_asked_for_come(write: Write) -> None:
 def test_column_that_is_not_there_is_named(write: Write) -> None:
     with pytest.raises(DatasetError, match=r"0\.parquet: no column word \(it has n, text, image\)"):
         next(iter(local_table(write([1])).rows(["word"])))
+
+
+def test_column_that_one_of_the_files_lacks_is_not_there(write: Write, tmp_path: Path) -> None:
+    files = write([2, 2])
+    pq.write_table(pa.table({"n": [2, 3]}), files[1])
+    with pytest.raises(DatasetError, match=r"no column text \(it has n\)"):
+        list(local_table(files).rows(["text"]))
 
 
 def test_cost_counts_the_row_groups_that_hold_the_rows(write: Write) -> None:
