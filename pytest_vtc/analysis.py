@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pytest_vtc.paired_tests import benjamini_hochberg, holm
+from pytest_vtc.published_figures import figures_of_cells, figures_of_groups
 from pytest_vtc.results import CategorySummary, CellSummary, Results, summarize, summarize_categories
 from pytest_vtc.seed_groups import SeedGroup, summarize_seeds
 from pytest_vtc.sequential_results import (
@@ -40,8 +41,14 @@ def analyse(results: Results, judged: AllJudged | None = None) -> Analysis:
     judged: the cells that were judged while the run went on; nothing is said of them that would hold for one look only.
     """
     judged = judged or AllJudged()
-    cells = [allow_for_looks(summary, judged.cells.get(summary.cell)) for summary in summarize(results)]
+    published = figures_of_cells(results)
+    cells = [
+        replace(allow_for_looks(summary, judged.cells.get(summary.cell)), published=published.get(summary.cell))
+        for summary in summarize(results)
+    ]
     groups = [seeds_allow_for_looks(group, judged) for group in summarize_seeds(results)]
+    by_group = figures_of_groups(results, groups)
+    groups = [replace(group, published=figures) for group, figures in zip(groups, by_group, strict=True)]
     members = {cell for group in groups for cell in group.cells}
     single = [i for i, summary in enumerate(cells) if summary.versus is not None and summary.cell not in members]
     tested = [cells[i].versus for i in single] + [group.versus for group in groups]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from pytest_vtc.case_keys import CaseKeys
+from pytest_vtc.case_scores import Answered, CaseScores, Result
 from pytest_vtc.cells import CaseFailed, Generation, Measurement
 from pytest_vtc.collection import CaseItem, SkippedCellItem
 from pytest_vtc.datasets.base import DatasetError, Sample
@@ -32,7 +33,6 @@ from pytest_vtc.parity import ParityError, check_parity, usable_samples
 from pytest_vtc.prompt_lengths import check_prompts
 from pytest_vtc.run_manifest import describe_run
 from pytest_vtc.schedule import WINDOW_CASES, WINDOW_IMAGES, Schedule, cautious_window
-from pytest_vtc.scoring import judged, rule
 from pytest_vtc.store import STORE_NAME, Store, StoreError
 from pytest_vtc.sweep import Block, Case, Sweep
 from pytest_vtc.worker import Worker
@@ -52,9 +52,6 @@ class Found:
     partner_failed: PartnerFailed | None
 
 
-Result = Measurement | CaseFailed
-
-
 class Bench:
     """`measure` is called by each item as it runs; the first case of a window computes the window.
 
@@ -69,6 +66,7 @@ class Bench:
         self._worker = Worker.of(config, session)
         self.store = Store(sweep.settings.output / STORE_NAME, readonly=self._worker is not None)
         self.keys = CaseKeys(sweep)
+        self._scores = CaseScores(sweep)
         self.loaded: dict[str, LoadedModel] = {}
         self.windows = 0
         """How many windows were computed or looked up: few, whatever order the items run in."""
@@ -319,10 +317,11 @@ class Bench:
             self._stop(str(error))
         self._keep([(key, found) for key, found in zip(own, computed, strict=True) if isinstance(found, Generation)])
         self._computed[[case.order for case in cases]] = True
-        return {
-            case.order: found if isinstance(found, CaseFailed) else _score(case, found, cached=False)
-            for case, found in zip(cases, computed, strict=True)
-        }
+        pairs = list(zip(cases, computed, strict=True))
+        failed = {case.order: found for case, found in pairs if isinstance(found, CaseFailed)}
+        return failed | self._scored(
+            Answered(case, found, cached=False) for case, found in pairs if isinstance(found, Generation)
+        )
 
     def _company(self, order: int, keys: Mapping[int, str]) -> Company:
         return self._in_flight.company(keys[order])
@@ -348,12 +347,18 @@ class Bench:
             found = self.store.get_many(allowed)
         except StoreError as error:
             self._stop(str(error))
-        results |= {
-            order: _score(wanted[order], found[key], cached=not self._computed[order])
+        results |= self._scored(
+            Answered(wanted[order], found[key], cached=not self._computed[order])
             for order, key in keys.items()
             if key in found
-        }
+        )
         return results, keys
+
+    def _scored(self, answers: Iterable[Answered]) -> dict[int, Result]:
+        try:
+            return self._scores.results(answers)
+        except StoreError as error:
+            self._stop(str(error))
 
     def _keep(self, window: Sequence[tuple[str, Generation]]) -> None:
         if self._worker is not None:
@@ -370,29 +375,4 @@ def _how_it_died(how: str) -> str:
     return (
         f"the process died while this case was computed alone{f' ({how})' if how else ''}; "
         "its neighbours were measured, and the same command tries it again"
-    )
-
-
-def _score(case: Case, generation: Generation, cached: bool) -> Measurement:
-    sample, data = case.sample, case.block.data
-    score = (
-        judged(
-            rule(data.scoring), generation.answer, sample.answers, sample.options, sample.facts, literal=data.literal
-        )
-        if sample.answers and data.scoring != "none"
-        else None
-    )
-    return Measurement(
-        cell=case.cell,
-        sample=sample.id,
-        category=sample.category,
-        group=sample.group or sample.id,
-        expected=sample.answers,
-        generation=generation,
-        score=None if score is None else score.value,
-        parsed=None if score is None else score.parsed,
-        unparsed=False if score is None else score.unparsed,
-        cached=cached,
-        order=case.order,
-        facts=sample.facts,
     )

@@ -196,8 +196,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--format", required=True, choices=["csv", "latex", "markdown"])
     export.add_argument(
         "--what",
-        choices=["cells", "categories", "pairs", "shares"],
-        help="cells: accuracy and difference to stock; pairs: compressors against each other at equal ratio; shares: "
+        choices=["cells", "published", "categories", "pairs", "shares"],
+        help="cells: accuracy and difference to stock; published: figures of a dataset's own metric; pairs: "
+        "compressors against each other at equal ratio; shares: "
         "mean share of stock over datasets (default: cells, in Markdown everything)",
     )
     export.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")

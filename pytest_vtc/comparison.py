@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_vtc.cells import Measurement
 from pytest_vtc.paired_tests import mcnemar_p
 from pytest_vtc.statistics import Interval, bootstrap_difference, paired_test, share_of_stock
 
@@ -61,6 +60,22 @@ class Comparison:
         return None if self.flips is None else self.flips.same_answer / self.n
 
 
+class AgainstStock:
+    """What is compared with stock, or is stock itself: then there is no `versus`."""
+
+    versus: Comparison | None
+
+    @property
+    def delta_pp(self) -> Interval | None:
+        """Accuracy minus stock's in percentage points, paired."""
+        return None if self.versus is None else self.versus.difference_pp
+
+    @property
+    def n_paired(self) -> int:
+        """Samples scored here and in stock."""
+        return 0 if self.versus is None else self.versus.n
+
+
 def compare_scores(
     before: NDArray[np.float64],
     after: NDArray[np.float64],
@@ -87,19 +102,6 @@ def compare_scores(
         flips=None if answers is None else _flips(before, after, *answers),
         p=mcnemar if mcnemar is not None and n_images == len(before) else p,
         p_mcnemar=mcnemar,
-    )
-
-
-def compare_measurements(before: Mapping[str, Measurement], after: Mapping[str, Measurement]) -> Comparison | None:
-    """Compare measurements by sample id, of those that are scored in both; images are those of `after`."""
-    pairs = [(before[sample], m) for sample, m in after.items() if sample in before]
-    scored = [(b, a) for b, a in pairs if b.score is not None and a.score is not None]
-    return compare_scores(
-        np.array([b.score for b, _ in scored], dtype=np.float64),
-        np.array([a.score for _, a in scored], dtype=np.float64),
-        np.array([a.group or a.sample for _, a in scored], dtype=np.str_),
-        ([b.said for b, _ in scored], [a.said for _, a in scored]),
-        check=True,
     )
 
 

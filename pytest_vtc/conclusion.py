@@ -11,7 +11,9 @@ from pytest_vtc.analysis import analyse
 from pytest_vtc.baseline import Baseline, compare_with_baseline
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
 from pytest_vtc.gates import InconclusiveAs, Verdict, parse_gate, reported
+from pytest_vtc.judge.unread import unread_replies
 from pytest_vtc.judging import evaluate
+from pytest_vtc.manifest_fields import Manifest
 from pytest_vtc.report import comparison_json, comparison_tables, json_report, step_summary, terminal
 from pytest_vtc.report.columns import painter
 from pytest_vtc.results import Results
@@ -52,7 +54,7 @@ def conclude(
     measured = {(m.cell, m.sample) for m in measurements} if errors else set[tuple[Cell, str]]()
     cells = tuple(Cell(**cell) for cell in facts["cells"])
     every = Results(
-        manifest=facts["manifest"],
+        manifest=_with_unread(facts["manifest"], measurements),
         cells=cells,
         expected={cell.id: facts["expected"].get(cell.id, 0) for cell in cells},
         measurements=measurements,
@@ -105,3 +107,8 @@ def conclude(
         lines.append(f"These files hold the {selected:,} cases that were selected, of {whole:,} in the sweep.")
     lines += [*warnings, *([problem] if problem else [])]
     return Conclusion(lines, verdicts, not problem, every.gate_inconclusive)
+
+
+def _with_unread(manifest: Manifest, measurements: Sequence[Measurement]) -> Manifest:
+    run = manifest["run"]
+    return {**manifest, "run": {**run, "unread_replies": unread_replies(manifest, measurements)}}

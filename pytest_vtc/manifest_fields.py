@@ -30,11 +30,24 @@ class ModelInfo(TypedDict):
     random_weights: bool
 
 
+class JudgeInfo(TypedDict):
+    """The language model that scored a dataset's answers.
+
+    prompt: hash of what it was asked. own_words: that is this tool's wording, which nobody's published scores rest on.
+    """
+
+    model: str
+    prompt: str
+    own_words: bool
+
+
 class DatasetInfo(TypedDict):
     """A dataset as it was used.
 
     n: samples drawn of `size`. scoring: the rule's name, "none" if not scored. literal: blank answers, which are wrong
     otherwise, were scored as the rule does. published: the metric shown beside accuracy. prompt_style: whose wording.
+    whole_groups: a group counts for that metric only with all of its samples.
+    judge: by whom answers were scored; None where a rule did without one.
     """
 
     n: int
@@ -43,8 +56,10 @@ class DatasetInfo(TypedDict):
     literal: bool
     published: str | None
     prompt_style: str
+    whole_groups: bool
     max_new_tokens: int
     fingerprint: str
+    judge: JudgeInfo | None
 
 
 class CompressorInfo(TypedDict):
@@ -110,6 +125,7 @@ class Run(TypedDict):
 
     started: ISO 8601 with time zone. seconds: wall time, of merged shards the sum. loaded: by model; one whose answers
     were all stored is not. shard: `2/8`, if this is one. merged: the shards, if it was put together from some.
+    unread_replies: of judged datasets, how many answers have no reply of the judge that could be read.
     """
 
     started: str
@@ -118,6 +134,7 @@ class Run(TypedDict):
     loaded: dict[str, LoadedModel]
     shard: str | None
     merged: list[Merged]
+    unread_replies: dict[str, int]
 
 
 class Manifest(TypedDict):

@@ -7,7 +7,7 @@ import itertools
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +16,11 @@ from pytest_vtc.baseline import open_baseline
 from pytest_vtc.cells import Cell, SkippedCell
 from pytest_vtc.conclusion import Conclusion, conclude
 from pytest_vtc.gates import GateError, InconclusiveAs, is_gated, parse_gate, read_gates, unmatched
+from pytest_vtc.judge.replies import REPLIES_NAME, Replies
 from pytest_vtc.manifest_fields import Manifest
 from pytest_vtc.option_values import Shard, parse_shard
 from pytest_vtc.report.json_report import RUN_DEPENDENT, comparable
+from pytest_vtc.run_differences import unequal
 from pytest_vtc.run_files import RunFiles, read_run
 from pytest_vtc.store import STORE_NAME, Store
 
@@ -119,7 +121,7 @@ def _check(parts: Sequence[_Part], partial: bool) -> list[Shard]:
     for part in parts[1:]:
         if part.shard.of != first.shard.of:
             raise MergeError(f"{first.folder} is shard {first.shard} and {part.folder} {part.shard}: of different runs")
-        if different := sorted(_differences(_of_the_run(first.manifest), _of_the_run(part.manifest))):
+        if different := sorted(path for path, *_ in unequal(_of_the_run(first.manifest), _of_the_run(part.manifest))):
             raise MergeError(
                 f"{first.folder} and {part.folder} are of different runs: they differ in {', '.join(different[:5])}"
             )
@@ -139,15 +141,6 @@ def _check(parts: Sequence[_Part], partial: bool) -> list[Shard]:
 def _of_the_run(manifest: Manifest) -> dict[str, Any]:
     """What the shards of one run have in common. Machines of a cluster may differ."""
     return {key: value for key, value in comparable(manifest).items() if key != "hardware"}
-
-
-def _differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        left, right = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
-        for key in {*left, *right}:
-            yield from _differences(left.get(key), right.get(key), f"{path}.{key}" if path else key)
-    elif one != other:
-        yield path
 
 
 def _facts(
@@ -213,6 +206,7 @@ def _manifest(parts: Sequence[_Part]) -> Manifest:
             }
             for part in parts
         ],
+        "unread_replies": {},
     }
     return merged
 
@@ -222,3 +216,6 @@ def _merge_stores(parts: Sequence[_Part], output: Path) -> None:
         for part in parts:
             with Store(part.folder / STORE_NAME, readonly=True) as store:
                 merged.copy_from(store)
+    replies = Replies(output / REPLIES_NAME)
+    for part in parts:
+        replies.copy_from(Replies(part.folder / REPLIES_NAME))

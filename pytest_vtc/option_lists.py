@@ -15,7 +15,10 @@ import pytest
 from pytest_vtc.options import OPTIONS
 
 _CONFORMANCE = "--vtc-conformance"
-_LISTS = {flag for option in OPTIONS if option.is_list and option.name != "gate" for flag in option.flags}
+_REPEATED = ("gate", "judge-prompt")
+"""Options with one value each time they are given."""
+
+_LISTS = {flag for option in OPTIONS if option.is_list and option.name not in _REPEATED for flag in option.flags}
 _LISTS.add(_CONFORMANCE)
 _NAMES_ONLY = {flag for option in OPTIONS if option.name == "random-weights" for flag in option.flags}
 """Lists of names of which none can be a file: one that exists is a test path."""

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_vtc.cells import AnswerMode, Positions
 from pytest_vtc.gates import Gate, InconclusiveAs, read_gates
+from pytest_vtc.judge.endpoint import check_url
 from pytest_vtc.option_values import (
     OptionError,
     Shard,
@@ -69,6 +70,9 @@ class Settings:
     sequential: bool = False
     scoring: str | None = None
     prompt_style: str | None = None
+    judge: str | None = None
+    judge_model: str | None = None
+    judge_prompts: tuple[str, ...] = ()
     columns: str | None = None
 
 
@@ -130,6 +134,13 @@ OPTIONS = (
             "RULE", file_keys=("scoring",)),
     _Option("prompt-style", "whose wording prompts have, such as official, lmms or vlmevalkit; default: the dataset's",
             "STYLE", file_keys=("prompt_style",)),
+    _Option("judge", "endpoint (OpenAI-compatible chat completions) of the language model that scores the answers of "
+            "mm_vet, llava_bench and mia_bench, such as https://api.openai.com/v1; its key is taken from the "
+            "environment variable VTC_JUDGE_API_KEY or OPENAI_API_KEY", "URL", file_keys=("judge",)),
+    _Option("judge-model", "name of that model, as its endpoint knows it", "NAME", file_keys=("judge_model",)),
+    _Option("judge-prompt", "what the judge is asked instead of the tool's own words: a file with gaps such as "
+            "{question} and {prediction} in it (docs/judged-datasets.md); DATASET=FILE if several are judged; may be "
+            "repeated", "FILE", True, ini_type="linelist", file_keys=("judge_prompt", "judge_prompts")),
     _Option("seed", "seed of the draw of samples and of stochastic compressors; default 42", "SEED", ini_type="int",
             file_keys=("seed",)),
     _Option("random-seeds", "measure a compressor that draws at random (one with a parameter `seed`, if that is not "
@@ -257,6 +268,9 @@ def read_settings(config: pytest.Config) -> Settings:
         sequential=flags["sequential"],
         scoring=None if values["scoring"] is None else str(values["scoring"]),
         prompt_style=None if values["prompt-style"] is None else str(values["prompt-style"]),
+        judge=None if values["judge"] is None else check_url(str(values["judge"])),
+        judge_model=None if values["judge-model"] is None else str(values["judge-model"]),
+        judge_prompts=tuple(map(str, as_list(values["judge-prompt"]))),
         columns=None if values["columns"] is None else str(values["columns"]),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_vtc.cells import CaseError, Cell, Measurement, SkippedCell
-from pytest_vtc.comparison import Comparison, compare_scores
+from pytest_vtc.comparison import AgainstStock, Comparison, compare_scores
 from pytest_vtc.gates import InconclusiveAs
 from pytest_vtc.manifest_fields import Manifest
+from pytest_vtc.published_figures import PublishedFigures
 from pytest_vtc.sample_tables import Column, SampleTable, sample_tables
 from pytest_vtc.statistics import Interval, proportion_interval
 
@@ -92,11 +94,14 @@ class Sequential:
 
 
 @dataclass(frozen=True)
-class CellSummary:
+class CellSummary(AgainstStock):
     """One row of the table.
 
     n_errors: cases that failed; they are among the missing.
     n_beyond_window: cases whose uncompressed sequence is longer than the model's sliding window.
+    by_chance, by_default: sums of scores of unparsed cases: of those that the rule scored by the chance that a guess is
+    right, and of those for which it took another answer that it falls back on.
+    n_yes: cases read as "yes", where every answer that the dataset expects is "yes" or "no"; None elsewhere.
     scored: False where the dataset has no answers. n_scored: measured cases whose sample has an answer.
     accuracy: mean score over them, 0 to 1; None if there are none.
     versus: against stock, over the samples scored in both; None for stock and where there are none.
@@ -105,6 +110,7 @@ class CellSummary:
     budget: None if nothing was measured. positions: the policies really used.
     n_cached: cases answered from the store. seconds: mean per case when it was computed.
     sequential: of a cell that gates may end early; its intervals and p then hold however often one has looked.
+    published: figures of the dataset's own metric, if it has one and anything was scored.
     """
 
     cell: Cell
@@ -113,6 +119,9 @@ class CellSummary:
     n_errors: int
     n_empty: int
     n_unparsed: int
+    by_chance: float
+    by_default: float
+    n_yes: int | None
     n_truncated: int
     n_beyond_window: int
     scored: bool
@@ -125,21 +134,12 @@ class CellSummary:
     seconds: float | None
     p_holm: float | None = None
     sequential: Sequential | None = None
+    published: PublishedFigures | None = None
 
     @property
     def n_missing(self) -> int:
         """Selected cases without a measurement: failed, or not reached."""
         return max(0, self.n_expected - self.n_measured)
-
-    @property
-    def delta_pp(self) -> Interval | None:
-        """Accuracy minus stock's in percentage points, paired."""
-        return None if self.versus is None else self.versus.difference_pp
-
-    @property
-    def n_paired(self) -> int:
-        """Samples scored here and in stock."""
-        return 0 if self.versus is None else self.versus.n
 
 
 @dataclass(frozen=True)
@@ -248,6 +248,11 @@ def _summary(
         n_errors=n_errors,
         n_empty=sum(m.empty for m in found),
         n_unparsed=sum(m.unparsed for m in found),
+        by_chance=math.fsum(m.score for m in found if m.unparsed and m.parsed is None and m.score),
+        by_default=math.fsum(m.score for m in found if m.unparsed and m.parsed is not None and m.score),
+        n_yes=sum(m.parsed is not None and m.parsed.strip().lower() == "yes" for m in found)
+        if table.yes_or_no
+        else None,
         n_truncated=sum(m.generation.truncated for m in found),
         n_beyond_window=sum(m.generation.beyond_window for m in found),
         scored=table.scored,

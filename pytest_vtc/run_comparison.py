@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from pytest_vtc.cells import Cell, Measurement
-from pytest_vtc.comparison import Comparison, compare_measurements
+from pytest_vtc.comparison import Comparison, compare_scores
 from pytest_vtc.paired_tests import holm
 from pytest_vtc.statistics import Interval, proportion_interval
 
@@ -87,16 +89,19 @@ def _compare(
 ) -> CellComparison:
     both = [(before[sample], m) for sample, m in after.items() if sample in before]
     scored = [(b, a) for b, a in both if b.score is not None and a.score is not None]
-    groups = [a.group or a.sample for _, a in scored]
+    first = np.array([b.score for b, _ in scored], dtype=np.float64)
+    second = np.array([a.score for _, a in scored], dtype=np.float64)
+    groups = np.array([a.group or a.sample for _, a in scored], dtype=np.str_)
+    said = [b.said for b, _ in scored], [a.said for _, a in scored]
     return CellComparison(
         before=one,
         after=other,
         n_before=len(before),
         n_after=len(after),
         n=len(both),
-        versus=compare_measurements(before, after),
-        accuracy_before=proportion_interval([b.score or 0.0 for b, _ in scored], groups) if scored else None,
-        accuracy_after=proportion_interval([a.score or 0.0 for _, a in scored], groups) if scored else None,
+        versus=compare_scores(first, second, groups, said, check=True),
+        accuracy_before=proportion_interval(first, groups) if scored else None,
+        accuracy_after=proportion_interval(second, groups) if scored else None,
         flips=tuple(_flips(both)),
     )
 

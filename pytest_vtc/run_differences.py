@@ -44,9 +44,9 @@ def differences(
     datasets: names.
 
     Forbidden are differences of the models (revision, number format, quantisation, attention kernel, positions), of
-    the datasets (content, scoring, longest answer), of the seed and of the way answers are come by. Versions, machine,
-    commit, batch size and the compressors' source are told and allowed: to see what they change is what runs are
-    compared for. Samples of which one run has more than the other are not told here.
+    the datasets (content, scoring, judge, longest answer), of the seed and of the way answers are come by. Versions,
+    machine, commit, batch size and the compressors' source are told and allowed: to see what they change is what runs
+    are compared for. Samples of which one run has more than the other are not told here.
     """
     found = [*_seed_and_answers(before, after)]
     for one, other in models:
@@ -78,6 +78,10 @@ def _of_dataset(name: str, before: Any, after: Any) -> Iterator[Difference]:
     for field in _OF_A_DATASET:
         if before.get(field) != after.get(field):
             yield Difference(f"dataset {name}: {field}", _shown(before.get(field)), _shown(after.get(field)), True)
+    for field in ("model", "prompt"):
+        one, other = ((about.get("judge") or {}).get(field) for about in (before, after))
+        if one != other:
+            yield Difference(f"dataset {name}: the judge's {field}", _shown(one), _shown(other), True)
     # The fingerprint is of the samples that were drawn: of fewer it is another.
     if before["n"] == after["n"] and before["fingerprint"] != after["fingerprint"]:
         what = f"dataset {name}: samples, prompts or expected answers"
@@ -102,9 +106,18 @@ def _told(before: Manifest, after: Manifest) -> Iterator[Difference]:
 
 
 def _entries(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
-    for key in dict.fromkeys([*before, *after]):
-        if before.get(key) != after.get(key):
-            yield Difference(f"{prefix}{key}", _shown(before.get(key)), _shown(after.get(key)), False)
+    for path, one, other in unequal(before, after):
+        yield Difference(f"{prefix}{path}", _shown(one), _shown(other), False)
+
+
+def unequal(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two documents differ, as `settings.ratios`, with what is there; None where one of them has nothing."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        left, right = cast("Mapping[str, Any]", before), cast("Mapping[str, Any]", after)
+        for key in dict.fromkeys([*left, *right]):
+            yield from unequal(left.get(key), right.get(key), f"{path}.{key}" if path else key)
+    elif before != after:
+        yield path, before, after
 
 
 def _shown(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pytest_vtc.image_compression import substitutes_for
-from pytest_vtc.manifest_fields import CompressorInfo, DatasetInfo, Git, Hardware, Manifest, ModelInfo, Run
+from pytest_vtc.manifest_fields import CompressorInfo, DatasetInfo, Git, Hardware, JudgeInfo, Manifest, ModelInfo, Run
 
 if TYPE_CHECKING:
     from pytest_vtc.bench import Bench
@@ -59,8 +59,10 @@ def describe_sweep(sweep: Sweep, keys: CaseKeys) -> Manifest:
             "literal": block.data.literal,
             "published": block.data.published,
             "prompt_style": block.data.prompt_style,
+            "whole_groups": block.data.whole_groups,
             "max_new_tokens": block.max_new_tokens,
             "fingerprint": block.data.fingerprint(),
+            "judge": _judge(sweep, block.data.name),
         }
         for block in sweep.blocks
     }
@@ -79,6 +81,7 @@ def describe_sweep(sweep: Sweep, keys: CaseKeys) -> Manifest:
     # Said elsewhere in the file, or where results go and not what they are.
     left_out = {"models", "random_weights", "data", "compressors", "output", "fresh", "seed", "shard"}
     left_out |= {"gates", "gate_inconclusive", "baseline", "max_regression", "scoring", "prompt_style"}
+    left_out |= {"judge", "judge_model", "judge_prompts"}
     return {
         "pytest_vtc": importlib.metadata.version("pytest-vtc"),
         "seed": settings.seed,
@@ -93,8 +96,24 @@ def describe_sweep(sweep: Sweep, keys: CaseKeys) -> Manifest:
         "versions": {"python": platform.python_version(), **_versions()},
         "hardware": _hardware(),
         "git": _git(),
-        "run": {"started": "", "seconds": 0.0, "command": [], "loaded": {}, "shard": None, "merged": []},
+        "run": {
+            "started": "",
+            "seconds": 0.0,
+            "command": [],
+            "loaded": {},
+            "shard": None,
+            "merged": [],
+            "unread_replies": {},
+        },
     }
+
+
+def _judge(sweep: Sweep, dataset: str) -> JudgeInfo | None:
+    choice = sweep.judge
+    if choice is None or dataset not in choice.prompts:
+        return None
+    fingerprint = choice.prompts[dataset].fingerprint()
+    return {"model": choice.model, "prompt": fingerprint, "own_words": dataset in choice.own_words}
 
 
 def _substitutes(sweep: Sweep, keys: CaseKeys, model: str) -> dict[str, dict[str, str]]:
@@ -117,6 +136,7 @@ def _run(bench: Bench) -> Run:
         "loaded": bench.loaded,
         "shard": None if shard is None else str(shard),
         "merged": [],
+        "unread_replies": {},
     }
 
 

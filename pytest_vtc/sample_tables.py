@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,14 @@ class SampleTable:
     group_codes: NDArray[np.intp]
     categories: list[str]
     category_codes: NDArray[np.intp]
+
+    @cached_property
+    def yes_or_no(self) -> bool:
+        """Whether all that is ever expected is "yes" or "no", and both are."""
+        expected = {
+            answer.strip().lower() for c in self.columns.values() for m in c.measurements for answer in m.expected
+        }
+        return expected == {"yes", "no"}
 
     @property
     def scored(self) -> bool:

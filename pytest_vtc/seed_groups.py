@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_vtc.cells import Cell
-from pytest_vtc.comparison import Comparison, compare_scores
+from pytest_vtc.comparison import AgainstStock, Comparison, compare_scores
 from pytest_vtc.manifest_fields import Manifest
+from pytest_vtc.published_figures import PublishedFigures
 from pytest_vtc.results import Results
 from pytest_vtc.sample_tables import SampleTable, sample_tables
 from pytest_vtc.statistics import Interval, proportion_interval
 
 
 @dataclass(frozen=True)
-class SeedGroup:
+class SeedGroup(AgainstStock):
     """The cells of one compressor, model, dataset and ratio that differ in the seed alone; there are at least two.
 
     compressor: the spec that was asked for, without the seed.
@@ -27,6 +28,7 @@ class SeedGroup:
     samples' mean scores over the seeds, which is what "a random choice" scores on a sample.
     versus: against stock, over those of these samples that stock has been measured on. p_holm: its p after Holm's
     correction over all comparisons with stock in the run; None before that was made.
+    published: means over `seeds` of the figures of the dataset's own metric, if it has one.
     """
 
     model: str
@@ -41,15 +43,7 @@ class SeedGroup:
     accuracy: Interval | None
     versus: Comparison | None
     p_holm: float | None = None
-
-    @property
-    def delta_pp(self) -> Interval | None:
-        """Accuracy minus stock's in percentage points, paired."""
-        return None if self.versus is None else self.versus.difference_pp
-
-    @property
-    def n_paired(self) -> int:
-        return 0 if self.versus is None else self.versus.n
+    published: PublishedFigures | None = None
 
     @property
     def note(self) -> str:

@@ -17,6 +17,7 @@ from pytest_vtc.datasets.base import Sample, SampleSet
 from pytest_vtc.datasets.draws import in_random_order
 from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples, takes_columns
 from pytest_vtc.gates import Gate, quoted, unmatched, without_category
+from pytest_vtc.judge.choice import JudgeChoice, choose_judge
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
 from pytest_vtc.models.random_catalogue import locate_random
 from pytest_vtc.option_values import OptionError
@@ -85,6 +86,7 @@ class Sweep:
 
     shard_orders: the cases of the shard that was asked for; None if the sweep is run whole.
     seed_groups: spec of a compressor that is measured with several seeds, as it was asked for -> the specs measured.
+    judge: by whom answers are judged, if a dataset's are.
     """
 
     settings: Settings
@@ -93,6 +95,7 @@ class Sweep:
     gates: tuple[Gate, ...]
     shard_orders: NDArray[np.int64] | None = None
     seed_groups: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    judge: JudgeChoice | None = None
 
     @property
     def cells(self) -> list[Cell]:
@@ -139,6 +142,8 @@ class Sweep:
             )
         if any(block.model.random for block in self.blocks):
             lines.append(f"vtc: {MEANINGLESS}")
+        if self.judge is not None:
+            lines.append(self.judge.describe())
         ratios = " ".join(f"{ratio:g}" for ratio in self.settings.ratios)
         lines.append(f"vtc: compressors {self._compressors()}; ratios {ratios}; seed {self.settings.seed}")
         if left_out := [] if self.settings.compressors else discovery.left_out():
@@ -215,10 +220,13 @@ def build_sweep(settings: Settings) -> Sweep:
     names = {spec: data.name for spec, data in opened.items()}
     if len(set(names.values())) < len(names):
         raise OptionError(f"--vtc-data: two datasets have one name: {', '.join(names)}; rename one manifest")
+    judge = choose_judge(
+        settings.judge, settings.judge_model, settings.judge_prompts, opened.values(), known_datasets()
+    )
     _check_gates(settings.gates, blocks)
     _check_folder(settings)
     shard_orders = None if settings.shard is None else orders_of_shard(blocks, settings.shard)
-    sweep = Sweep(settings, tuple(blocks), compressors, settings.gates, shard_orders, seed_groups)
+    sweep = Sweep(settings, tuple(blocks), compressors, settings.gates, shard_orders, seed_groups, judge)
     if settings.sequential:
         _check_sequential(sweep)
     return sweep

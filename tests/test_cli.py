@@ -93,7 +93,7 @@ def test_run_compresses(scene: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["run", "--image", "x", "--prompt", "x", "--random-weights", "nope"], "no configuration for 'nope'"),
         (["run", "--image", "x", "--prompt", "x", "--ratio", "2"], "outside (0, 1]"),
         (["run", "--image", "x", "--prompt", "x", "--ratio", "0.5"], "a compressor which"),
-        (["fetch", "mmmu"], "unknown dataset 'mmmu': did you mean mmmu_pro"),
+        (["fetch", "mmu_pro"], "unknown dataset 'mmu_pro': did you mean mmmu_pro"),
         (["fetch", "gqa", "--columns", "image=a"], "--columns is for tables such as hf:owner/name; gqa knows its own"),
         (["fetch", "hf:mine"], "names no table: write hf:owner/name"),
     ],

@@ -7,9 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from statsmodels.stats.contingency_tables import mcnemar
 
-from pytest_vtc.comparison import Comparison, Flips, compare_measurements, compare_scores
+from pytest_vtc.comparison import Comparison, Flips, compare_scores
 from pytest_vtc.statistics import difference_p, paired_difference, share_of_stock
-from tests.run_of import HALF, STOCK, measured
 
 BEFORE = np.array([1, 1, 1, 0, 0, 1, 0, 1], dtype=np.float64)
 AFTER = np.array([1, 0, 0, 1, 0, 1, 0, 0], dtype=np.float64)
@@ -72,12 +71,3 @@ def test_answers_are_counted_by_what_became_of_them() -> None:
     assert found is not None
     assert found.flips == Flips(gained=1, lost=3, wrong_otherwise=1, same_answer=3)
     assert found.agreement == 3 / 8
-
-
-def test_measurements_are_paired_by_sample() -> None:
-    before = {str(i): measured(STOCK, i, float(score)) for i, score in enumerate(BEFORE)}
-    after = {str(i): measured(HALF, i, float(score)) for i, score in reversed([*enumerate(AFTER)]) if i != 4}
-    found = compare_measurements(before, after)
-    assert found is not None
-    assert found.n == 7
-    assert found.difference_pp.estimate == pytest.approx(100 * (AFTER.sum() - BEFORE.sum()) / 7)

@@ -45,6 +45,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--vtc-compressors", "identity", "benchmarks/"], ["--vtc-compressors=identity", "benchmarks/"]),
         (["--vtc-ratios", "half", "benchmarks"], ["--vtc-ratios=half", "benchmarks"]),
         (["--vtc-gate", "*@0.5: max_drop=2", "benchmarks"], ["--vtc-gate", "*@0.5: max_drop=2", "benchmarks"]),
+        (["--vtc-judge-prompt", "a.txt", "benchmarks"], ["--vtc-judge-prompt", "a.txt", "benchmarks"]),
         (["--random-weights", "a:1", "b", "benchmarks"], ["--random-weights=a:1,b", "benchmarks"]),
         (["--vtc-random-weights", "owner/a:4:2", "benchmarks"], ["--vtc-random-weights=owner/a:4:2", "benchmarks"]),
     ],

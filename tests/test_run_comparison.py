@@ -179,6 +179,14 @@ def told(**changes: object) -> list[str]:
             {"datasets__probes__fingerprint": "1f"},
             "! dataset probes: samples, prompts or expected answers: 0f -> 1f",
         ),
+        (
+            {"datasets__probes__judge": {"model": "gpt", "prompt": "ab", "own_words": True}},
+            "! dataset probes: the judge's model: none -> gpt",
+        ),
+        (
+            {"datasets__probes__judge": {"model": "gpt", "prompt": "ab", "own_words": True}},
+            "! dataset probes: the judge's prompt: none -> ab",
+        ),
         ({"settings__answers": "letters"}, "! answers: none -> letters"),
         ({"pytest_vtc": "0.2.0"}, "pytest_vtc: 0.1.0 -> 0.2.0"),
         ({"settings__batch_size": 4}, "batch_size: none -> 4"),

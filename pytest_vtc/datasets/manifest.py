@@ -10,7 +10,8 @@ One JSON object a line, blank lines ignored, UTF-8:
     prompt    what the model is asked, exactly
     prompts   object: the prompt in other styles, by the style's name, for --vtc-prompt-style (may be missing)
     answer    a string, a number, or a list of them: every accepted answer (1.0 is read as "1");
-              may only be missing where scoring is "none"
+              may only be missing where scoring is "none"; some may be blank where it is VQA accuracy, which counts
+              people, and one may have said nothing
     options   list of option texts of a multiple-choice question, A first (may be missing)
     category  what the per-category table groups by (may be missing)
     facts     object of strings: what else a scoring rule or a published metric needs to know (may be missing)
@@ -54,7 +55,7 @@ from pytest_vtc.datasets.manifest_rows import (
     optional_text,
     read_sample,
 )
-from pytest_vtc.scoring import ScoringError, rule
+from pytest_vtc.scoring import ScoringError, any_rule
 from pytest_vtc.scoring.published import metric
 from pytest_vtc.whole_file import write_whole
 
@@ -202,7 +203,7 @@ def _header(row: Mapping[str, Any]) -> Header:
         raise RowError(f'"whole_groups" must be true or false, not {kind(whole_groups)}')
     for key, names in {"scoring": [scoring], "scorings": scorings.values()}.items():
         for each in names:
-            _look_up(key, rule, each if each != "none" else None)
+            _look_up(key, any_rule, each if each != "none" else None)
     _look_up("published", metric, published)
     return Header(
         name,

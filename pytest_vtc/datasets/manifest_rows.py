@@ -21,6 +21,9 @@ RULES_OF_OPTIONS = frozenset(
 )
 """Rules that read nothing without the texts of the options."""
 
+RULES_OF_PEOPLE = frozenset({"vqa_official", "vqa_evalai", "vqav2_lmms", "vqa_vlmevalkit"})
+"""Rules whose answers are those of several people, of whom one may have said nothing."""
+
 _Value = TypeVar("_Value", str, tuple[str, ...])
 
 
@@ -33,7 +36,7 @@ def read_sample(
 ) -> Sample:
     """The sample that a row describes. own_style: what the style of its `prompt` is called. Raises RowError."""
     names = _image_names(row)
-    answers = _answers(row, required=scoring != "none")
+    answers = _answers(row, scoring)
     options = tuple(_text(row, "options", item) for item in _list(row, "options"))
     if scoring in RULES_OF_OPTIONS and not options:
         raise RowError(f'the field "options" is missing, and the scoring rule {scoring!r} needs it')
@@ -85,13 +88,16 @@ def _image_names(row: Mapping[str, Any]) -> tuple[str, ...]:
     return names
 
 
-def _answers(row: Mapping[str, Any], *, required: bool) -> tuple[str, ...]:
-    if row.get("answer") is None and not required:
+def _answers(row: Mapping[str, Any], scoring: str) -> tuple[str, ...]:
+    if row.get("answer") is None and scoring == "none":
         return ()
     value = _required(row, "answer")
     answers = tuple(_answer(item) for item in (cast("list[Any]", value) if isinstance(value, list) else [value]))
     if not answers:
         raise RowError('"answer" is an empty list; give at least one, or a header with "scoring": "none"')
+    blank = sum(not answer.strip() for answer in answers)
+    if blank == len(answers) or (blank and scoring not in RULES_OF_PEOPLE):
+        raise RowError('"answer" is blank; nothing could ever match it')
     return answers
 
 
@@ -102,10 +108,7 @@ def _answer(value: Any) -> str:
         if not math.isfinite(value):
             raise RowError(f'"answer" is {value}; it must be finite')
         return str(int(value)) if value == int(value) else repr(value)
-    text = _text({"answer": value}, "answer", value)
-    if not text.strip():
-        raise RowError('"answer" is blank; nothing could ever match it')
-    return text
+    return _text({"answer": value}, "answer", value)
 
 
 def _prompt(row: Mapping[str, Any], own_style: str, style: str | None) -> str:

@@ -31,7 +31,10 @@ _PLACEHOLDER = "[image]"
 
 
 class MmmuPro(HubDataset):
-    """The standard configuration with four options, which the seed project vtbench reports on."""
+    """Yue et al., "MMMU-Pro: A More Robust Multi-discipline Multimodal Understanding Benchmark", arXiv 2409.02813.
+
+    The standard configuration with four options, which the seed project vtbench reports on.
+    """
 
     name: ClassVar[str] = "mmmu_pro"
     description: ClassVar[str] = "MMMU-Pro, standard, 4 options: college subjects, multiple choice"

@@ -9,21 +9,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_vtc.datasets.ai2d import Ai2d
 from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet, nearest
+from pytest_vtc.datasets.chartqa import ChartQa
 from pytest_vtc.datasets.csv_file import SUFFIXES as CSV_SUFFIXES
 from pytest_vtc.datasets.csv_file import csv_in, csv_samples
+from pytest_vtc.datasets.docvqa import DocVqa
 from pytest_vtc.datasets.draws import drawn_from
 from pytest_vtc.datasets.easyvqa import EasyVqa
 from pytest_vtc.datasets.fetched import held_by
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
+from pytest_vtc.datasets.hallusionbench import HallusionBench
+from pytest_vtc.datasets.llava_bench import LlavaBench
 from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_manifest
 from pytest_vtc.datasets.manifest_rows import RULES_OF_OPTIONS
+from pytest_vtc.datasets.mathvision import MathVision, MathVisionTest
+from pytest_vtc.datasets.mathvista import MathVista
+from pytest_vtc.datasets.mia_bench import MiaBench
+from pytest_vtc.datasets.mm_vet import MmVet
+from pytest_vtc.datasets.mmbench import MmBenchCn, MmBenchEn
+from pytest_vtc.datasets.mme import Mme
+from pytest_vtc.datasets.mmmu import Mmmu
 from pytest_vtc.datasets.mmmu_pro import MmmuPro, MmmuPro10, MmmuProVision
+from pytest_vtc.datasets.mmstar import MmStar
+from pytest_vtc.datasets.ocrbench import OcrBench
 from pytest_vtc.datasets.own_columns import parse
 from pytest_vtc.datasets.own_tables import PREFIX, manifest_of
+from pytest_vtc.datasets.pope import Pope
 from pytest_vtc.datasets.probes import Probes
-from pytest_vtc.scoring import ScoringError, rule
+from pytest_vtc.datasets.realworldqa import RealWorldQa
+from pytest_vtc.datasets.scienceqa import ScienceQaImage
+from pytest_vtc.datasets.seedbench import SeedBench
+from pytest_vtc.datasets.seedbench2_plus import SeedBench2Plus
+from pytest_vtc.datasets.textvqa import TextVqa
+from pytest_vtc.datasets.vizwiz import VizWiz
+from pytest_vtc.datasets.vqav2 import VqaV2
+from pytest_vtc.scoring import ScoringError, any_rule
 
 WHOSE = ("official", "lmms", "vlmevalkit")
 """Whose rules can be asked for by these names: the authors' own, lmms-eval's, VLMEvalKit's."""
@@ -31,7 +53,14 @@ WHOSE = ("official", "lmms", "vlmevalkit")
 
 def known_datasets() -> dict[str, Dataset]:
     """Every dataset by name."""
-    every: list[Dataset] = [Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()]
+    every: list[Dataset] = [
+        *(Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()),
+        *(Mmmu(), MmBenchEn(), MmBenchCn(), Mme(), Pope(), HallusionBench(), ScienceQaImage()),
+        *(SeedBench(), SeedBench2Plus(), Ai2d(), MmStar(), RealWorldQa()),
+        *(VqaV2(), TextVqa(), VizWiz(), OcrBench(), ChartQa(), DocVqa()),
+        *(MathVista(), MathVision(), MathVisionTest()),
+        *(MmVet(), LlavaBench(), MiaBench()),
+    ]
     return {dataset.name: dataset for dataset in every}
 
 
@@ -170,7 +199,7 @@ def _scored_by(data: SampleSet, asked: str | None, scorings: Mapping[str, str]) 
             raise DatasetError(f"{data.name}: no scoring called {asked!r} is known of it (there is {has}); name a rule")
         return replace(data, scoring=scorings[asked], literal=True)
     try:
-        rule(asked)
+        any_rule(asked)
     except ScoringError as error:
         raise DatasetError(f"{data.name}: {error}; or {', '.join(WHOSE)}") from error
     if bare := next((sample for sample in data.samples if not sample.answers), None):

@@ -8,6 +8,7 @@ from pytest_vtc.comparison import Comparison
 from pytest_vtc.report.columns import Colour, Column, Paint, broken, marked, tabulated, total_width
 from pytest_vtc.report.figures import (
     NOTHING,
+    YES,
     p_value,
     percent,
     spread,
@@ -15,6 +16,7 @@ from pytest_vtc.report.figures import (
     tenths,
     tokens,
     with_intervals,
+    yes_rate,
 )
 from pytest_vtc.report.rows import Row
 from pytest_vtc.results import CellSummary
@@ -39,6 +41,7 @@ LEGEND: Mapping[str, str] = {
     "p (Holm)": "p (Holm): that the row does not differ from stock, corrected like *",
     "Others": "Others: at the same ratio, those that the row is significantly better than (+), worse than (-), and not "
     "told apart from (=); Holm's correction over the pairs of a ratio",
+    "Yes": YES,
     "Seeds": "Seeds: the lowest and the highest of several random draws, whose mean is the row, in %",
 }
 """What columns mean, by heading, and the brackets within them."""
@@ -61,6 +64,9 @@ def accuracy_table(rows: Sequence[Row], width: int, paint: Paint) -> tuple[list[
         for heading, count in _COUNTS.items()
         if any(count(row) for row in of_rows)
     ]
+    says_yes = any(row.n_yes is not None for row in of_rows)
+    if says_yes:
+        counts.append(Column("Yes", [percent(yes_rate(row.n_yes, row.n_measured)) for row in of_rows]))
 
     def room(columns: Mapping[str, Column], counted: Sequence[Column]) -> int:
         return width - total_width([Column("", [""]), fixed, *columns.values(), *counted])
@@ -74,10 +80,10 @@ def accuracy_table(rows: Sequence[Row], width: int, paint: Paint) -> tuple[list[
     names = Column("Compressor", [broken(row.name, max(_MIN_NAME, room(shown, beside))) for row in rows])
     lines = tabulated([names, fixed, *(shown[heading] for heading in _ORDER if heading in shown), *beside], paint)
     if not fits:
-        counted = [i for i, row in enumerate(of_rows) if any(count(row) for count in _COUNTS.values())]
+        counted = [i for i, row in enumerate(of_rows) if says_yes or any(count(row) for count in _COUNTS.values())]
         lines += ["", *tabulated([column.only(counted) for column in (names, fixed, *counts)])]
     brackets = {"[ ]"} if any("]" in cell for column in shown.values() for cell in column.cells) else set[str]()
-    return lines, {*shown, *brackets} & {*LEGEND}
+    return lines, {*shown, *brackets, *(column.heading for column in counts)} & {*LEGEND}
 
 
 def _essential(rows: Sequence[Row]) -> Iterator[Column]:

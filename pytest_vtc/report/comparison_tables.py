@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from pytest_vtc.baseline import BaselineComparison
 from pytest_vtc.cells import Cell
-from pytest_vtc.report.columns import Colour, Column, Paint, broken, chunks, clipped, tabulated, total_width
+from pytest_vtc.report.columns import Colour, Column, Paint, broken, chunks, clipped, marked, tabulated, total_width
+from pytest_vtc.report.figures import MARK, NOTHING, p_value, percent, tenths, with_intervals
 from pytest_vtc.run_comparison import CellComparison, Flip, Kind
 from pytest_vtc.run_differences import Difference
 from pytest_vtc.standings import SIGNIFICANT
@@ -93,7 +94,7 @@ def legend(n_tests: int, width: int) -> list[str]:
     """What the columns of `cell_tables` mean."""
     said = (
         "Change: percentage points, over the samples scored in both, with its 95 % interval, clustered by image. "
-        f"p (Holm): corrected for {n_tests:,} cell{'' if n_tests == 1 else 's'}; * if below {SIGNIFICANT:g}. "
+        f"p (Holm): corrected for {n_tests:,} cell{'' if n_tests == 1 else 's'}; {MARK} if below {SIGNIFICANT:g}. "
         "Flips: answers gained (+) and lost (-). Other: changed for no better or worse. Same: not changed."
     )
     return textwrap.wrap(said, width)
@@ -138,15 +139,15 @@ def _figures(cells: Sequence[CellComparison]) -> list[Column]:
     changes = [None if v is None else v.difference_pp for v in versus]
     agreement = [_agreement(cell) for cell in cells]
     columns = [
-        Column("Before", [_percent(cell.accuracy_before) for cell in cells]),
-        Column("After", [_percent(cell.accuracy_after) for cell in cells]),
+        Column("Before", [percent(_estimate(cell.accuracy_before)) for cell in cells]),
+        Column("After", [percent(_estimate(cell.accuracy_after)) for cell in cells]),
         Column("Change", _changes(cells, changes), [_tint(cell) for cell in cells]),
-        Column("p (Holm)", [_p(cell.p_holm) for cell in cells]),
+        Column("p (Holm)", [p_value(cell.p_holm) for cell in cells]),
         Column("Flips", [f"+{kind['gained']:,} -{kind['lost']:,}" for kind in kinds]),
         Column("Other", [f"{kind['wrong_otherwise'] + kind['other_answer']:,}" for kind in kinds]),
-        Column("Same", [f"{100 * share:.1f}%" if share is not None else "--" for share in agreement]),
-        Column("Share", [_percent(None if v is None else v.share) for v in versus]),
-        Column("p", [_p(None if v is None else v.p) for v in versus]),
+        Column("Same", [percent(share) for share in agreement]),
+        Column("Share", [percent(None if v is None else _estimate(v.share)) for v in versus]),
+        Column("p", [p_value(None if v is None else v.p) for v in versus]),
     ]
     return columns if any(versus) else [column for column in columns if column.heading in ("Other", "Same")]
 
@@ -169,19 +170,12 @@ def _left_over(cells: Sequence[CellComparison], width: int) -> list[str]:
 
 
 def _changes(cells: Sequence[CellComparison], changes: Sequence[Interval | None]) -> list[str]:
-    """`-1.6pp [-3.0, -0.2]*`, the ends padded so that a right-aligned column lines up."""
-    ends = [end for change in changes if change for end in (change.low, change.high) if end is not None]
-    pad = max((len(_tenths(end)) for end in ends), default=0)
-    found: list[str] = []
-    for cell, change in zip(cells, changes, strict=True):
-        if change is None:
-            found.append("-- ")
-            continue
-        text = f"{'+' if round(change.estimate, 1) > 0 else ''}{_tenths(change.estimate)}pp"
-        if change.low is not None and change.high is not None:
-            text += f" [{_tenths(change.low).rjust(pad)}, {_tenths(change.high).rjust(pad)}]"
-        found.append(text + ("*" if _significant(cell) else " "))
-    return found
+    """`-1.6pp [-3.0, -0.2]*`; no change has no sign."""
+    points = [
+        NOTHING if change is None else f"{tenths(change.estimate, signed=round(change.estimate, 1) > 0)}pp"
+        for change in changes
+    ]
+    return marked(with_intervals(points, changes), [_significant(cell) for cell in cells])
 
 
 def _significant(cell: CellComparison) -> bool:
@@ -194,16 +188,8 @@ def _tint(cell: CellComparison) -> Colour | None:
     return "red" if cell.versus.difference_pp.estimate < 0 else "green"
 
 
-def _percent(share: Interval | None) -> str:
-    return "--" if share is None else f"{100 * share.estimate:.1f}%"
-
-
-def _p(p: float | None) -> str:
-    return "--" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _tenths(value: float) -> str:
-    return f"{round(value, 1) or 0.0:.1f}"  # `or` turns the -0.0 of a small loss into 0.0
+def _estimate(share: Interval | None) -> float | None:
+    return None if share is None else share.estimate
 
 
 def _cells(n: int) -> str:

@@ -38,12 +38,27 @@ _COMPARISON = (
 _COLUMNS: dict[What, tuple[str, ...]] = {
     "cells": (
         *("model", "dataset", "compressor", "ratio", "seeds"),
-        *("n_expected", "n_measured", "n_missing", "n_errors", "n_empty", "n_unparsed", "n_truncated", "n_scored"),
+        *(
+            "n_expected",
+            "n_measured",
+            "n_missing",
+            "n_errors",
+            "n_empty",
+            "n_unparsed",
+            "by_chance",
+            "by_default",
+            "n_yes",
+        ),
+        *("n_truncated", "n_scored"),
         *("tokens_stock", "tokens_asked", "tokens_kept", "kept_min", "kept_max", "kv_bytes", "kv_bytes_share"),
         *("accuracy", "accuracy_low", "accuracy_high", "anytime", "lowest_seed", "highest_seed", "sd_seeds"),
         *_COMPARISON,
         *("n_better_than", "n_worse_than", "n_not_told_apart"),
         "seconds_per_case",
+    ),
+    "published": (
+        *("model", "dataset", "metric", "compressor", "ratio", "seeds", "n", "n_paired", "n_cut"),
+        *("figure", "value", "difference"),
     ),
     "categories": (
         *("model", "dataset", "category", "compressor", "ratio", "n", "accuracy"),
@@ -82,6 +97,21 @@ def _cells(document: Document) -> Iterator[Mapping[str, Any]]:
         }
 
 
+def _published(document: Document) -> Iterator[Mapping[str, Any]]:
+    """Every figure of every cell, and after all of them those of every seed group."""
+    for entry in (*document["cells"], *document["seed_groups"]):
+        if (published := entry["published"]) is not None:
+            for name, figure in published["figures"].items():
+                yield {
+                    **entry,
+                    **published,
+                    **figure,
+                    "metric": document["manifest"]["datasets"][entry["dataset"]]["published"],
+                    "seeds": " ".join(map(str, entry.get("seeds", ()))),
+                    "figure": name,
+                }
+
+
 def _categories(document: Document) -> Iterator[Mapping[str, Any]]:
     cells = {(cell["model"], cell["dataset"], cell["variant"]): cell for cell in document["cells"]}
     for category in document["categories"]:
@@ -107,7 +137,7 @@ def _shares(document: Document) -> Iterator[Mapping[str, Any]]:
         yield {**share, **_spread("share", share["share"]), **names}
 
 
-_ROWS = {"cells": _cells, "categories": _categories, "pairs": _pairs, "shares": _shares}
+_ROWS = {"cells": _cells, "published": _published, "categories": _categories, "pairs": _pairs, "shares": _shares}
 
 
 def _accuracy(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_vtc.report.unparsed import Unparsed
 from pytest_vtc.standings import SIGNIFICANT
 from pytest_vtc.statistics import Interval
 
@@ -46,12 +47,31 @@ class DocumentRow:
         return f"{self.compressor} ({n} of {n + missing} seeds)" if missing else f"{self.compressor} ({n} seeds)"
 
     @property
+    def full_name(self) -> str:
+        """With the ratio: `divprune@0.5`."""
+        return self.name if self.ratio is None else f"{self.name}@{self.ratio:g}"
+
+    @property
+    def key(self) -> tuple[str | None, float | None]:
+        """What tells it from the other rows of its table, and is the same on other datasets."""
+        return self.compressor, self.ratio
+
+    @property
     def scored(self) -> bool:
         return bool(self.members[0]["scored"])
 
     @property
     def n_expected(self) -> int:
         return max(member["n_expected"] for member in self.members)
+
+    @property
+    def n_measured(self) -> int:
+        return sum(member["n_measured"] for member in self.members)
+
+    @property
+    def n_yes(self) -> int | None:
+        """Cases read as yes; None where that is not asked for."""
+        return None if self.members[0]["n_yes"] is None else sum(member["n_yes"] for member in self.members)
 
     @property
     def accuracy(self) -> Interval | None:
@@ -70,9 +90,18 @@ class DocumentRow:
         return None if self.versus is None else interval(self.versus["share"])
 
     @property
+    def published(self) -> Mapping[str, Any] | None:
+        return self.record["published"]
+
+    @property
     def differs(self) -> bool:
         """From stock, significantly after correction."""
         return is_significant(self.record["p_holm"])
+
+    @property
+    def unparsed(self) -> Unparsed:
+        by_chance, by_default = (sum(member[what] for member in self.members) for what in ("by_chance", "by_default"))
+        return Unparsed(self.full_name, self.n_measured, self.count("unparsed"), by_chance, by_default)
 
     def count(self, what: str) -> int:
         """Cases that are `missing`, `empty`, `unparsed` or `truncated`."""

@@ -29,15 +29,16 @@ def exported(source: Path, form: Format, what: What | None) -> str:
         return markdown.render(document)
     found = list(sheets(document, what or "cells", brief=form == "latex"))
     if not found:
-        raise ExportError(f"{source} has no {what}: {_WHY_NONE[what or 'cells']}")
+        raise ExportError(f"{source} has no {_NONE[what or 'cells']}")
     return latex.page(found) if form == "latex" else markdown.page(found)
 
 
-_WHY_NONE: dict[What, str] = {
-    "cells": "nothing was measured",
-    "categories": "its samples have none, or none with enough samples",
-    "pairs": "at no ratio was more than one compressor measured on a dataset with answers",
-    "shares": "they are means over several datasets with answers",
+_NONE: dict[What, str] = {
+    "cells": "cells: nothing was measured",
+    "published": "published figures: its datasets have no metric of their own, or nothing of them was scored",
+    "categories": "categories: its samples have none, or none with enough samples",
+    "pairs": "pairs: at no ratio was more than one compressor measured on a dataset with answers",
+    "shares": "shares: they are means over several datasets with answers",
 }
 
 

@@ -13,13 +13,21 @@ MARK = "*"
 ANYTIME = "{ }: the same of cells that were judged after every image; they hold however often one has looked"
 """What braces mean."""
 
+PUBLISHED = (
+    "( ) at published metrics: difference to stock, over the samples measured in both; point estimates, as intervals "
+    "and tests are of the accuracy"
+)
+"""What parentheses mean."""
+
+YES = "Yes: answers read as yes; no other answer than yes and no is expected"
+
 NOTHING = "--"
 """Stands where there is no figure."""
 
 
 def tenths(value: float, signed: bool = False) -> str:
     """With one decimal place; a small loss is 0.0 and not -0.0."""
-    return f"{round(value, 1) or 0.0:{'+' if signed else '-'}.1f}"
+    return rounded(value, 1, signed)
 
 
 def percent(share: float | None) -> str:
@@ -31,6 +39,11 @@ def p_value(p: float | None) -> str:
         return NOTHING
     text = "<0.001" if p < 0.001 else f"{p:.3f}"
     return f"{p:.4f}" if text == f"{SIGNIFICANT:.3f}" else text  # on which side of the limit it lies is to be seen
+
+
+def yes_rate(n_yes: int | None, n_measured: int) -> float | None:
+    """Share of the measured answers; None where yes is not asked for, or nothing was measured."""
+    return n_yes / n_measured if n_yes is not None and n_measured else None
 
 
 def mean_tokens(value: float) -> str:
@@ -62,6 +75,22 @@ def with_intervals(estimates: Sequence[str], intervals: Sequence[Interval | None
     ends = [end for i in intervals if i is not None for end in (i.low, i.high) if end is not None]
     pad = max((len(tenths(end)) for end in ends), default=0)
     return [f"{text} {bracketed(i, pad)}".rstrip() for text, i in zip(estimates, intervals, strict=True)]
+
+
+def decimal_places(values: Sequence[float]) -> int:
+    """Of the figures of a published metric: 3 for shares of 1, 1 for percentages and points."""
+    return 3 if all(abs(value) <= 1 for value in values) else 1
+
+
+def rounded(value: float, places: int, signed: bool = False) -> str:
+    """With so many decimal places; a small loss is 0.0 and not -0.0."""
+    return f"{round(value, places) or 0.0:{'+' if signed else '-'}.{places}f}"
+
+
+def cut_groups(cut: Sequence[tuple[str, int]], left_out: bool) -> str:
+    """A note on rows that lack samples of groups, with how many. left_out: whether such groups do not count at all."""
+    said = ", ".join(f"{n:,} at {name}" for name, n in cut)
+    return f"Groups with samples missing, {'left out' if left_out else 'their others counted'}: {said}"
 
 
 def standing_text(standing: tuple[int, int, int] | None) -> str:

@@ -13,7 +13,9 @@ from pytest_vtc.analysis import Analysis
 from pytest_vtc.cells import Cell, Generation, Measurement, SkippedCell
 from pytest_vtc.comparison import Comparison
 from pytest_vtc.gates import Verdict
+from pytest_vtc.published_figures import PublishedFigures
 from pytest_vtc.results import CategorySummary, CellSummary, Results, in_run_order
+from pytest_vtc.scoring.published import metric
 from pytest_vtc.seed_groups import SeedGroup
 from pytest_vtc.standings import MeanShare, Pair
 from pytest_vtc.statistics import Interval
@@ -66,6 +68,7 @@ def to_document(
         "skipped": [_skipped(item) for item in results.skipped],
         "pairs": [_pair(pair) for pair in analysis.pairs],
         "shares": [_mean_share(share) for share in analysis.shares],
+        "metrics": _metrics(results),
         "categories": [_category(summary) for summary in analysis.categories],
         "budget": [_budget(summary) for summary in analysis.cells],
         "gates": {
@@ -150,6 +153,12 @@ def comparable(document: Any) -> Any:
     return document
 
 
+def _metrics(results: Results) -> dict[str, Any]:
+    names = dict.fromkeys(name for about in results.manifest["datasets"].values() if (name := about["published"]))
+    every = {name: metric(name) for name in names}
+    return {name: {"description": found.description, "headings": list(found.headings)} for name, found in every.items()}
+
+
 def _cell(summary: CellSummary) -> dict[str, Any]:
     cell = summary.cell
     return {
@@ -165,6 +174,9 @@ def _cell(summary: CellSummary) -> dict[str, Any]:
         "n_errors": summary.n_errors,
         "n_empty": summary.n_empty,
         "n_unparsed": summary.n_unparsed,
+        "by_chance": summary.by_chance,
+        "by_default": summary.by_default,
+        "n_yes": summary.n_yes,
         "n_truncated": summary.n_truncated,
         "n_beyond_window": summary.n_beyond_window,
         "scored": summary.scored,
@@ -172,6 +184,7 @@ def _cell(summary: CellSummary) -> dict[str, Any]:
         "accuracy": interval_of(summary.accuracy),
         "versus_stock": None if summary.versus is None else comparison(summary.versus),
         "p_holm": summary.p_holm,
+        "published": _published(summary.published),
         "sequential": None if summary.sequential is None else dataclasses.asdict(summary.sequential),
         "positions": list(summary.positions),
         RUN_DEPENDENT: {"n_cached": summary.n_cached, "seconds_per_case": summary.seconds},
@@ -195,6 +208,18 @@ def _seed_group(group: SeedGroup) -> dict[str, Any]:
         "sd": group.sd,
         "versus_stock": None if group.versus is None else comparison(group.versus),
         "p_holm": group.p_holm,
+        "published": _published(group.published),
+    }
+
+
+def _published(published: PublishedFigures | None) -> dict[str, Any] | None:
+    if published is None:
+        return None
+    return {
+        "n": published.n,
+        "n_paired": published.n_paired,
+        "n_cut": published.n_cut,
+        "figures": {f.name: {"value": f.value, "difference": f.difference} for f in published.figures},
     }
 
 

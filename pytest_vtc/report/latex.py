@@ -72,7 +72,7 @@ def _item(item: Item) -> str:
 
 def _figure(text: str) -> str:
     """With a minus where a figure has one; only what is made of figures, so that names stay as they are."""
-    if re.fullmatch(r"[\d\[\]{}%., +=><-]*", text):
+    if re.fullmatch(r"[\d\[\](){}%., +=><-]*", text):
         text = text.replace("->", "\0")
         return re.sub(_NUMBER, lambda found: f"${found[0]}$", _plain(text)).replace("\0", r"$\to$")
     return _plain(text)

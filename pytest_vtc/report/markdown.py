@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from pytest_vtc.cells import MEANINGLESS
 from pytest_vtc.report.document_rows import Document, all_rows, places
 from pytest_vtc.report.figures import MARK
-from pytest_vtc.report.sheets import Item, Sheet, What, about_samples, sheets
+from pytest_vtc.report.sheets import Item, Sheet, What, samples_of, sheets
 
 _FOLDED = 2
 
@@ -69,19 +70,21 @@ def _parts(document: Document) -> Iterator[_Part]:
         yield _Part("### Gates")
         yield _Part("\n".join(map(_row, (["Verdict", "Gate", "Why"], [":--"] * 3, *rows))))
     notes: list[str] = []
-    by_kind: dict[What, list[Sheet]] = {
-        what: list(sheets(document, what)) for what in ("cells", "categories", "pairs", "shares")
-    }
+    by_kind: dict[What, list[Sheet]] = {what: list(sheets(document, what)) for what in get_args(What)}
     rows = all_rows(document)
     for model, dataset in places(document):
         about = f"{model} on {dataset}"
         here = [row for row in rows if (row.model, row.dataset) == (model, dataset)]
-        yield _Part(f"### {_plain(about)}\n\n{_plain(about_samples(document, here))}")
+        yield _Part(f"### {_plain(about)}\n\n{_plain(samples_of(document, here))}")
         if document["manifest"]["models"][model]["random_weights"]:
             yield _Part(f"**{_plain(MEANINGLESS)}**")
         own = {what: [sheet for sheet in found if sheet.about == about] for what, found in by_kind.items()}
         for sheet in own["cells"]:
             notes += sheet.notes
+            yield _Part(table(sheet), rank=1)
+        for sheet in own["published"]:
+            notes += sheet.notes
+            yield _Part(_plain(sheet.title))
             yield _Part(table(sheet), rank=1)
         for sheet in own["categories"]:
             if len(sheet.headings) > 3:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_vtc.judge.unread import unread_replies
 from pytest_vtc.report.figures import MARK, bracketed
 from pytest_vtc.report.rows import Row
+from pytest_vtc.report.unparsed import Unparsed, unparsed_notes
 from pytest_vtc.results import CellSummary, Results
 from pytest_vtc.statistics import Interval
 
@@ -22,6 +24,8 @@ def notes(results: Results, model: str, dataset: str, rows: Sequence[Row]) -> li
     return [
         *_substitutes(results, model, [row for row in rows if row.compressor is not None]),
         *_beyond_window(results, model, dataset),
+        *_unparsed(results.manifest["datasets"][dataset]["scoring"], rows),
+        *_judge(results, model, dataset),
         *_few_images(figures, dataset),
         *_bootstrap(rows),
         *_ended_early(rows),
@@ -66,6 +70,25 @@ def _beyond_window(results: Results, model: str, dataset: str) -> list[str]:
     ]
 
 
+def _unparsed(rule: str, rows: Sequence[Row]) -> list[str]:
+    found = [(row.full_name, row.figures) for row in rows]
+    return unparsed_notes(
+        rule, [Unparsed(name, f.n_measured, f.n_unparsed, f.by_chance, f.by_default) for name, f in found]
+    )
+
+
+def _judge(results: Results, model: str, dataset: str) -> Iterator[str]:
+    """Notes on scores that a language model has given."""
+    about = results.manifest["datasets"][dataset]["judge"]
+    if about is None:
+        return
+    asked = ", asked in the words of pytest-vtc: not to be compared with published ones" if about["own_words"] else ""
+    yield f"{dataset}: scores are grades by {about['model']}{asked}"
+    mine = [m for m in results.measurements if (m.cell.model, m.cell.dataset) == (model, dataset)]
+    if n := unread_replies(results.manifest, mine)[dataset]:
+        yield f"{dataset}: of {n:,} of {len(mine):,} answers no reply of the judge could be read; they count as wrong"
+
+
 def _few_images(figures: Sequence[CellSummary], dataset: str) -> Iterator[str]:
     """A note where intervals have so few clusters that they promise too much."""
     compared = [row.versus for row in figures if row.versus is not None and _is_for_one_look(row.versus.difference_pp)]
@@ -88,10 +111,9 @@ def _bootstrap(rows: Sequence[Row]) -> Iterator[str]:
         if versus is None or versus.bootstrap_pp is None or versus.n_images < FEW_IMAGES:
             continue
         if wider(versus.bootstrap_pp, versus.difference_pp):
-            at = "" if row.ratio is None else f"@{row.ratio:g}"
             yield (
-                f"{row.name}{at}: a bootstrap over images gives {bracketed(versus.bootstrap_pp)} for the difference to "
-                f"stock, not {bracketed(versus.difference_pp)}: take it as rough"
+                f"{row.full_name}: a bootstrap over images gives {bracketed(versus.bootstrap_pp)} for the difference "
+                f"to stock, not {bracketed(versus.difference_pp)}: take it as rough"
             )
 
 

@@ -50,6 +50,8 @@ class Progress:
         self._shown_at = self._start if not is_tty else -float("inf")
         self._shown_done = 0
         self._shown_line = ""
+        self._counted_at = self._pause_from = self._pause_until = self._start
+        self._computed_before = 0
 
     @property
     def done(self) -> int:
@@ -65,12 +67,16 @@ class Progress:
         answer to score by. errors: cases that failed. cached: how many of all these came from the store: they count,
         but not for the speed.
         """
+        now = self._now()
+        if correct + wrong + unscored + errors <= 1 and now - self._counted_at >= _REWRITE_SECONDS:
+            self._pause_from, self._pause_until = self._counted_at, now
+            self._computed_before = self.done - self._cached
+        self._counted_at = now
         self._correct += correct
         self._wrong += wrong
         self._unscored += unscored
         self._errors += errors
         self._cached += cached
-        now = self._now()
         if self._is_due(now):
             self._show(now)
 
@@ -86,13 +92,9 @@ class Progress:
 
     def line(self) -> str:
         """The line as of now: `4,512/8,800  51 %  812 cases/s  6 s left  accuracy 83.1 %  2 errors`."""
-        elapsed = self._now() - self._start
         done = self.done
         parts = [f"{done:,}/{self.total:,}", f"{100 * done // self.total if self.total else 100} %"]
-        # What came from the store took no time worth counting, and the rest of the run will not come from there.
-        computed = done - self._cached if done > self._cached else done
-        if computed and elapsed > 0:
-            rate = computed / elapsed
+        if rate := self._rate():
             parts.append(f"{_figure(rate)} cases/s")
             if done < self.total:
                 parts.append(f"{_duration((self.total - done) / rate)} left")
@@ -101,6 +103,18 @@ class Progress:
         if self._errors:
             parts.append(f"{self._errors:,} error{'s' if self._errors > 1 else ''}")
         return "  ".join(parts)
+
+    def _rate(self) -> float | None:
+        """Cases a second; None if that cannot be told yet."""
+        now, done = self._now(), self.done
+        # What came from the store took no time worth counting, and the rest of the run will not come from there.
+        computed = done - self._cached if done > self._cached else done
+        elapsed = now - self._start
+        # Many cases are computed together and then come in one by one, the first of them after the time of all. Until
+        # the others have had time to come in, the speed is that of those before.
+        if done < self.total and now - self._pause_until < self._pause_until - self._pause_from:
+            computed, elapsed = self._computed_before, self._pause_from - self._start
+        return computed / elapsed if computed and elapsed > 0 else None
 
     def _is_due(self, now: float) -> bool:
         passed = now - self._shown_at

@@ -37,6 +37,11 @@ class Row:
     def name(self) -> str:
         return f"{self.compressor or 'stock'} {self.note}".rstrip()
 
+    @property
+    def full_name(self) -> str:
+        """With the ratio: `divprune@0.5`."""
+        return self.name if self.ratio is None else f"{self.name}@{self.ratio:g}"
+
     def mean(self, by_variant: Mapping[str, float | None]) -> float | None:
         """Of a figure of each variant (None where there is none), the mean over those of this row."""
         values = [value for cell in self.cells if (value := by_variant.get(cell.variant)) is not None]
@@ -86,12 +91,16 @@ def _together(group: SeedGroup, members: Sequence[CellSummary]) -> CellSummary:
         n_errors=sum(member.n_errors for member in members),
         n_empty=sum(member.n_empty for member in members),
         n_unparsed=sum(member.n_unparsed for member in members),
+        by_chance=sum(member.by_chance for member in members),
+        by_default=sum(member.by_default for member in members),
+        n_yes=None if members[0].n_yes is None else sum(member.n_yes or 0 for member in members),
         n_truncated=sum(member.n_truncated for member in members),
         n_beyond_window=sum(member.n_beyond_window for member in members),
         n_scored=group.n_samples,
         accuracy=group.accuracy,
         versus=group.versus,
         p_holm=group.p_holm,
+        published=group.published,
         budget=_budget(members),
     )
 

@@ -1,4 +1,4 @@
-"""The tables of a results.json as cells of text, for whichever markup: accuracy, categories, pairs, mean shares."""
+"""The tables of a results.json as cells of text, for whichever markup: accuracy, its categories, pairs and so on."""
 
 from __future__ import annotations
 
@@ -20,18 +20,26 @@ from pytest_vtc.report.figures import (
     ANYTIME,
     MARK,
     NOTHING,
+    PUBLISHED,
+    YES,
     bracketed,
+    cut_groups,
+    decimal_places,
     percent,
+    rounded,
     spread,
     standing_text,
     tenths,
     tokens,
+    yes_rate,
 )
+from pytest_vtc.report.heading import about_samples
+from pytest_vtc.report.unparsed import unparsed_notes
 from pytest_vtc.results import MIN_CATEGORY_SAMPLES
 from pytest_vtc.standings import SIGNIFICANT
 from pytest_vtc.statistics import Interval
 
-What = Literal["cells", "categories", "pairs", "shares"]
+What = Literal["cells", "published", "categories", "pairs", "shares"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,8 @@ def sheets(document: Document, what: What, brief: bool = False) -> Iterator[Shee
         here = [row for row in rows if (row.model, row.dataset) == (model, dataset)]
         if what == "cells":
             yield _cells(document, here, brief)
+        elif what == "published":
+            yield from _published(document, here)
         elif what == "categories":
             own = [c for c in document["categories"] if (c["model"], c["dataset"]) == (model, dataset)]
             if own:
@@ -89,14 +99,9 @@ def sheets(document: Document, what: What, brief: bool = False) -> Iterator[Shee
             yield from _pairs([p for p in document["pairs"] if (p["model"], p["dataset"]) == (model, dataset)], here)
 
 
-def about_samples(document: Document, rows: Sequence[DocumentRow]) -> str:
+def samples_of(document: Document, rows: Sequence[DocumentRow]) -> str:
     """`200 of 7,260 samples, seed 42, scored by exact`, of the rows of one model and dataset."""
-    dataset = document["manifest"]["datasets"][rows[0].dataset]
-    rule = "not scored" if dataset["scoring"] == "none" else f"scored by {dataset['scoring']}"
-    if document["manifest"]["settings"].get("answers") == "letters":
-        rule += ", answered by letter probabilities"
-    n = max(row.n_expected for row in rows)
-    return f"{n:,} of {dataset['size']:,} samples, seed {document['manifest']['seed']}, {rule}"
+    return about_samples(document["manifest"], rows[0].dataset, max(row.n_expected for row in rows))
 
 
 def mark_note(document: Document) -> str:
@@ -137,11 +142,49 @@ def _cells(document: Document, rows: Sequence[DocumentRow], brief: bool) -> Shee
         if not brief and any(row.standing for row in rows):
             columns["Others"] = lambda row: Item(standing_text(row.standing))
             notes.append(OTHERS)
+    rule = document["manifest"]["datasets"][first.dataset]["scoring"]
+    notes += [f"{first.model} on {first.dataset}: {note}" for note in unparsed_notes(rule, [r.unparsed for r in rows])]
     for what in () if brief else COUNTS:
         if any(row.count(what) for row in rows):
             columns[what.capitalize()] = lambda row, what=what: Item(f"{row.count(what):,}")
+    if not brief and any(row.n_yes is not None for row in rows):
+        columns["Yes"] = lambda row: Item(percent(yes_rate(row.n_yes, row.n_measured)))
+        notes.append(YES)
     about = f"{first.model} on {first.dataset}"
-    return Sheet("cells", about, about_samples(document, rows), tuple(columns), _table(rows, columns), tuple(notes))
+    return Sheet("cells", about, samples_of(document, rows), tuple(columns), _table(rows, columns), tuple(notes))
+
+
+def _published(document: Document, rows: Sequence[DocumentRow]) -> Iterator[Sheet]:
+    first, about = rows[0], document["manifest"]["datasets"][rows[0].dataset]
+    figures = {row.key: row.published["figures"] for row in rows if row.published is not None}
+    if not figures:
+        return
+    metric = document["metrics"][about["published"]]
+    headings = [heading for heading in metric["headings"] if any(heading in own for own in figures.values())]
+    shown = [own[heading] for heading in headings for own in figures.values() if heading in own]
+    places = decimal_places([figure["value"] for figure in shown])
+
+    def column(heading: str) -> Callable[[DocumentRow], Item]:
+        def item(row: DocumentRow) -> Item:
+            figure = figures.get(row.key, {}).get(heading)
+            if figure is None:
+                return Item(NOTHING)
+            difference = figure["difference"]
+            behind = "" if difference is None else f"({rounded(difference, places, signed=True)})"
+            return Item(rounded(figure["value"], places), behind)
+
+        return item
+
+    columns = {"Compressor": _name, "Ratio": _ratio, **{heading: column(heading) for heading in headings}}
+    if any(row.count("missing") for row in rows):
+        columns["Missing"] = lambda row: Item(f"{row.count('missing'):,}")
+    notes = [PUBLISHED] if any(figure["difference"] is not None for figure in shown) else []
+    if cut := [(row.full_name, n) for row in rows if row.published is not None and (n := row.published["n_cut"])]:
+        notes.append(f"{first.dataset}: {cut_groups(cut, about['whole_groups'])}")
+    title = f"Published metrics, by {metric['description']}"
+    yield Sheet(
+        "published", f"{first.model} on {first.dataset}", title, tuple(columns), _table(rows, columns), tuple(notes)
+    )
 
 
 def _categories(categories: Sequence[Mapping[str, Any]], rows: Sequence[DocumentRow]) -> Sheet:
@@ -210,7 +253,7 @@ def _shares_of_model(
     datasets = list(dict.fromkeys(row.dataset for row in rows))
     by_key = {(row.compressor, row.ratio, row.dataset): row for row in rows}
     first_of = {(row.compressor, row.ratio): row for row in reversed(rows)}
-    firsts = [row for row in rows if first_of[row.compressor, row.ratio] is row and _key(row) in means]
+    firsts = [row for row in rows if first_of[row.compressor, row.ratio] is row and row.key in means]
     columns: dict[str, Callable[[DocumentRow], Item]] = {"Compressor": _name, "Ratio": _ratio}
 
     def of_dataset(dataset: str) -> Callable[[DocumentRow], Item]:
@@ -222,16 +265,12 @@ def _shares_of_model(
 
     for dataset in datasets:
         columns[dataset] = of_dataset(dataset)
-    columns["Mean"] = lambda row: _percent(interval(means[_key(row)]["share"]))
+    columns["Mean"] = lambda row: _percent(interval(means[row.key]["share"]))
     if any(mean["missing"] for mean in means.values()):
-        columns["Over"] = lambda row: Item(f"{len(means[_key(row)]['datasets'])} of {len(datasets)}")
+        columns["Over"] = lambda row: Item(f"{len(means[row.key]['datasets'])} of {len(datasets)}")
     firsts.sort(key=lambda row: -(row.ratio or 0.0))
     note = f"Mean share: of stock's accuracy, each of {len(datasets)} datasets counting alike"
     return Sheet("shares", model, "Mean share of stock's accuracy", tuple(columns), _table(firsts, columns), (note,))
-
-
-def _key(row: DocumentRow) -> tuple[str | None, float | None]:
-    return row.compressor, row.ratio
 
 
 def _table(

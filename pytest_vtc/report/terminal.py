@@ -12,9 +12,11 @@ from pytest_vtc.gates import Outcome, Verdict
 from pytest_vtc.report.accuracy_table import LEGEND, accuracy_table
 from pytest_vtc.report.category_table import category_tables
 from pytest_vtc.report.columns import Colour, Paint, clipped, painter
-from pytest_vtc.report.figures import ANYTIME, MARK
+from pytest_vtc.report.figures import ANYTIME, MARK, PUBLISHED
 from pytest_vtc.report.first_answers import first_answers
+from pytest_vtc.report.heading import about_samples
 from pytest_vtc.report.notes import notes
+from pytest_vtc.report.published_table import published_table
 from pytest_vtc.report.rankings import Contender, ranking_lines
 from pytest_vtc.report.rows import Row, rows_of
 from pytest_vtc.report.share_table import share_table
@@ -75,11 +77,11 @@ def render(
             lines += _paragraph([line for note in new for line in textwrap.wrap(note, width)])
             if rows and not here[0].scored:
                 lines += first_answers(results, [cell for row in rows for cell in row.cells], width)
+            lines += _headed(published_table(results.manifest, dataset, rows, width), width, paint)
             own = [c for c in analysis.categories if (c.model, c.dataset) == (model, dataset)]
             lines += category_tables(own, rows, width)
             of_model += rows
-        heading, *table = share_table([s for s in analysis.shares if s.model == model], of_model, width) or [""]
-        lines += [*(paint(line, "bold") for line in textwrap.wrap(heading, width)), *table]
+        lines += _headed(share_table([s for s in analysis.shares if s.model == model], of_model, width), width, paint)
         every += of_model
     lines += [line for text in _legend(shown, every, analysis) for line in textwrap.wrap(text, width)]
     if verdicts:
@@ -94,17 +96,15 @@ def _paragraph(lines: Sequence[str]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
+def _headed(lines: Sequence[str], width: int, paint: Paint) -> list[str]:
+    """With the first of them, if there are any, as a heading."""
+    return [*(paint(line, "bold") for title in lines[:1] for line in textwrap.wrap(title, width)), *lines[1:]]
+
+
 def _heading(results: Results, rows: Sequence[CellSummary], width: int) -> list[str]:
     cell = rows[0].cell
-    about = results.manifest["datasets"][cell.dataset]
-    rule = "not scored" if about["scoring"] == "none" else f"scored by {about['scoring']}"
-    if results.manifest["settings"].get("answers") == "letters":
-        rule += ", answered by letter probabilities"
-    n = max(row.n_expected for row in rows)
-    heading = textwrap.wrap(
-        f"{cell.model} on {cell.dataset}: {n:,} of {about['size']:,} samples, seed {results.manifest['seed']}, {rule}",
-        width,
-    )
+    samples = about_samples(results.manifest, cell.dataset, max(row.n_expected for row in rows))
+    heading = textwrap.wrap(f"{cell.model} on {cell.dataset}: {samples}", width)
     return [*heading, *([MEANINGLESS] if results.manifest["models"][cell.model]["random_weights"] else [])]
 
 
@@ -124,6 +124,11 @@ def _legend(shown: set[str], rows: Sequence[Row], analysis: Analysis) -> list[st
     intervals = [interval for row in rows for interval in (row.figures.accuracy, row.figures.delta_pp)]
     if any(interval is not None and interval.anytime for interval in intervals):
         first.append(ANYTIME)
+    published = [
+        figure for row in rows if row.figures.published is not None for figure in row.figures.published.figures
+    ]
+    if any(figure.difference is not None for figure in published):
+        first.append(PUBLISHED)
     if analysis.n_tests:
         n = analysis.n_tests
         over = f"Holm's correction over {n:,} comparison{'' if n == 1 else 's'}"

@@ -10,6 +10,7 @@ from pytest_vtc.scoring.auto import Auto
 from pytest_vtc.scoring.base import NO_FACTS, NOTHING, Rule, Score, ScoringError, judged
 from pytest_vtc.scoring.exact import Exact
 from pytest_vtc.scoring.gqa import GqaLmms, GqaOfficial, GqaVlmevalkit
+from pytest_vtc.scoring.judges import JudgedRule, known_judged_rules
 from pytest_vtc.scoring.letters import Letters
 from pytest_vtc.scoring.mathvision import Mathvision
 from pytest_vtc.scoring.mathvista import MathvistaNormalize
@@ -30,11 +31,23 @@ from pytest_vtc.scoring.soft import Soft
 from pytest_vtc.scoring.vqa import VqaEvalAI, VqaOfficial, Vqav2Lmms, VqaVlmevalkit
 from pytest_vtc.scoring.yorn import YornVlmevalkit
 
-__all__ = ["NOTHING", "NO_FACTS", "Rule", "Score", "ScoringError", "judged", "known_rules", "rule"]
+__all__ = [
+    "NOTHING",
+    "NO_FACTS",
+    "JudgedRule",
+    "Rule",
+    "Score",
+    "ScoringError",
+    "any_rule",
+    "judged",
+    "known_judged_rules",
+    "known_rules",
+    "rule",
+]
 
 
 def known_rules() -> dict[str, Rule]:
-    """Every rule by name. ("none" is not among them: it says that a dataset has no answers to score by.)"""
+    """Every rule by name, but for those of judges. ("none", which is not among them, says that nothing is scored.)"""
     every: list[Rule] = [
         *(Exact(), Letters(), Soft(), Auto()),
         *(MmmuProOfficial(), MmmuOfficial(), MmmuMcOfficial(), MmmuOpenOfficial()),
@@ -52,11 +65,19 @@ def known_rules() -> dict[str, Rule]:
 
 
 @functools.cache
-def rule(name: str) -> Rule:
-    """The rule called `name`. Raises ScoringError, naming the nearest ones, if there is none."""
-    rules = known_rules()
+def any_rule(name: str) -> Rule | JudgedRule:
+    """The rule called `name`, be it a judge's. Raises ScoringError, naming the nearest ones, if there is none."""
+    rules: dict[str, Rule | JudgedRule] = {**known_rules(), **known_judged_rules()}
     if name not in rules:
         from pytest_vtc.datasets.base import nearest
 
         raise ScoringError(f"unknown scoring rule {name!r}: {nearest(name, [*rules, 'none'])}")
     return rules[name]
+
+
+def rule(name: str) -> Rule:
+    """The rule called `name`, which scores by itself. Raises ScoringError if there is none, or if it needs a judge."""
+    found = any_rule(name)
+    if isinstance(found, JudgedRule):
+        raise ScoringError(f"the scoring rule {name!r} needs a judge, which only runs have: pytest --vtc-judge ...")
+    return found

@@ -63,4 +63,5 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def _without_punctuation(text: str) -> str:
-    return text.lower().translate(_NO_PUNCTUATION)
+    # numpy, by which the original lowers texts, keeps their length: of "İ" its dot is lost.
+    return text.lower()[: len(text)].translate(_NO_PUNCTUATION)

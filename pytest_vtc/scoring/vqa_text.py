@@ -11,7 +11,7 @@ _STOPS_REMOVED = 32
 """All three hand `re.UNICODE`, which is 32, to a parameter that says how many full stops are to be removed."""
 
 _STOP = re.compile(r"\.(?!\d)")
-"""The authors also mean to keep a full stop after a digit; for want of a bracket, their pattern does not."""
+"""The authors also mean to keep a full stop after a digit; by a slip (`?!<=` for `?<!`), their pattern does not."""
 
 _STOP_VLMEVALKIT = re.compile(r"(?<!\d)\.(?!\d)")
 

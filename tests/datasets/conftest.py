@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from fake_hub import FakeHub, served
-from published_rows import Publish, Rows
+from published_rows import FetchRows, Publish, Rows
+
+from pytest_vtc.datasets.base import Sample
+from pytest_vtc.datasets.hub_dataset import HubDataset
 
 
 def _write(path: Path, rows: Rows, features: Any) -> None:
@@ -24,6 +27,19 @@ def _write(path: Path, rows: Rows, features: Any) -> None:
 def publish() -> Callable[[Path, Rows, Any], None]:
     """Writes rows as one parquet file with the published `datasets.Features`: `publish(path, rows, features)`."""
     return _write
+
+
+@pytest.fixture
+def fetch_rows(tmp_path: Path, publish: Callable[[Path, Rows, Any], None], said: list[str]) -> FetchRows:
+    """Publishes rows as the one parquet file of a dataset's split, fetches them, and gives back the samples."""
+
+    def fetch(dataset: HubDataset, rows: Rows, features: Any, style: str | None = None) -> list[Sample]:
+        folder = "data" if dataset.configs[0] == "default" else dataset.configs[0]
+        publish(tmp_path / "source" / folder / f"{dataset.split}-00000-of-00001.parquet", rows, features)
+        dataset.fetch(tmp_path / "home", tmp_path / "source", said.append)
+        return list(dataset.load(tmp_path / "home", style))
+
+    return fetch
 
 
 @pytest.fixture

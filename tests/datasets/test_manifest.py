@@ -86,6 +86,15 @@ def test_group_may_be_given(read: Read) -> None:
     assert [(sample.id, sample.group) for sample in samples] == [("1", "g"), ("3", "g"), ("2", "a.png")]
 
 
+def test_one_of_several_people_may_have_said_nothing(read: Read) -> None:
+    header = {"manifest": 1, "scoring": "vqa_evalai"}
+    assert read(header, row(answer=["", "cat"])).samples[0].answers == ("", "cat")
+    with pytest.raises(DatasetError, match='"answer" is blank'):
+        read(header, row(answer=["", " "]))
+    with pytest.raises(DatasetError, match='"answer" is blank'):
+        read({"manifest": 1, "scoring": "exact"}, row(answer=["", "cat"]))
+
+
 def test_scoring_is_auto_without_a_header(read: Read) -> None:
     header = read(row()).header
     assert (header.name, header.scoring, header.max_new_tokens) == (None, "auto", 32)

@@ -34,7 +34,14 @@ def ids(samples: Sequence[Sample]) -> list[int]:
 
 
 def test_known_names() -> None:
-    assert list(known_datasets()) == ["probes", "easyvqa", "mmmu_pro", "mmmu_pro_10", "mmmu_pro_vision", "gqa"]
+    assert list(known_datasets()) == [
+        *("probes", "easyvqa", "mmmu_pro", "mmmu_pro_10", "mmmu_pro_vision", "gqa"),
+        *("mmmu", "mmbench_en", "mmbench_cn", "mme", "pope", "hallusionbench", "scienceqa"),
+        *("seedbench", "seedbench2_plus", "ai2d", "mmstar", "realworldqa"),
+        *("vqav2", "textvqa", "vizwiz", "ocrbench", "chartqa", "docvqa"),
+        *("mathvista", "mathvision", "mathvision_test"),
+        *("mm_vet", "llava_bench", "mia_bench"),
+    ]
 
 
 def test_looking_up_datasets_imports_nothing_heavy() -> None:

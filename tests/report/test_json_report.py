@@ -19,6 +19,7 @@ from pytest_vtc.gates import parse_gate
 from pytest_vtc.judging import evaluate
 from pytest_vtc.report.json_report import SCHEMA, ReportError, comparable, sample_line, to_document, write
 from pytest_vtc.results import Results
+from tests.made_up_metric import Pairs, known, run_on_pairs
 from tests.run_of import HALF, QUARTER, STOCK, manifest, measured, of_seed, run_of, seeded
 
 Written = tuple[dict[str, Any], list[dict[str, Any]]]
@@ -129,6 +130,38 @@ def test_a_group_of_seeds_is_documented_with_its_spread() -> None:
     assert group["sd"] == pytest.approx(math.sqrt(0.5))
     assert group["accuracy"]["estimate"] == 0.5
     assert group["versus_stock"]["difference_pp"]["estimate"] == -50.0
+
+
+def test_published_figures_stand_by_name_with_their_difference_to_stock_and_what_the_metric_is(
+    tmp_path: Path, results_validator: jsonschema.Draft202012Validator
+) -> None:
+    made = run_on_pairs(
+        {STOCK: [1, 1, 1, None], HALF: [1, 0, None, 1], of_seed(0): [1, 1], of_seed(1): [1, 0]}, manifest=seeded(0, 1)
+    )
+    with known(Pairs()):
+        document, _ = written(made, tmp_path)
+    results_validator.validate(document)
+    assert document["metrics"] == {"pairs": {"description": Pairs.description, "headings": ["pairs", "sum"]}}
+    assert document["cells"][1]["published"] == {
+        "n": 3, "n_paired": 2, "n_cut": 1,
+        "figures": {
+            "pairs": {"value": 50, "difference": -100},
+            "sum": {"value": 2, "difference": -1},
+            "said seven": {"value": 1, "difference": 0},
+        },
+    }  # fmt: skip
+    assert document["seed_groups"][0]["published"]["figures"]["sum"] == {"value": 1.5, "difference": -0.5}
+
+
+def test_what_unparsed_answers_were_worth_is_told_by_why(tmp_path: Path) -> None:
+    rows = [
+        replace(measured(STOCK, 0, 0.25, unparsed=True), parsed=None),
+        replace(measured(STOCK, 1, 0.0, unparsed=True), parsed=None),
+        measured(STOCK, 2, 1.0, answer="yes", unparsed=True),
+        measured(STOCK, 3, 1.0, answer="yes"),
+    ]
+    cell = written(run_of({STOCK: [1.0] * 4}, measurements=rows), tmp_path)[0]["cells"][0]
+    assert (cell["n_unparsed"], cell["by_chance"], cell["by_default"]) == (3, 0.25, 1.0)
 
 
 BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {

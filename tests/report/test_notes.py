@@ -39,6 +39,29 @@ def test_few_images_are_told() -> None:
     assert said(results) == ["probes: 29 images only; with fewer than about 30, intervals and * are rough"]
 
 
+def judged(own_words: bool, n_unread: int = 0, n_blank: int = 0) -> Results:
+    """RUN, graded by a judge."""
+    about = {"model": "grader", "prompt": "ab", "own_words": own_words}
+    datasets = {"probes": {**RUN.manifest["datasets"]["probes"], "judge": about}}
+    rows = [replace(m, unparsed=i < n_unread + n_blank) for i, m in enumerate(RUN.measurements)]
+    blank = [replace(m, generation=replace(m.generation, answer=" ")) for m in rows[n_unread : n_unread + n_blank]]
+    rows[n_unread : n_unread + n_blank] = blank
+    return replace(RUN, manifest={**RUN.manifest, "datasets": datasets}, measurements=rows)  # type: ignore[arg-type]
+
+
+def test_grades_are_said_to_be_a_judges_and_not_to_be_compared_with_published_ones() -> None:
+    assert said(judged(own_words=True)) == [
+        "probes: scores are grades by grader, asked in the words of pytest-vtc: not to be compared with published ones"
+    ]
+    assert said(judged(own_words=False)) == ["probes: scores are grades by grader"]
+
+
+def test_replies_that_could_not_be_read_are_counted_and_blank_answers_are_none_of_them() -> None:
+    assert "probes: of 3 of 120 answers no reply of the judge could be read; they count as wrong" in said(
+        judged(own_words=False, n_unread=3, n_blank=2)
+    )
+
+
 def test_images_that_have_no_interval_are_not_called_few() -> None:
     assert said(run_of({STOCK: [1.0], HALF: [0.0]})) == []
 

@@ -69,7 +69,7 @@ def test_a_run_answered_from_the_store_alone_has_a_speed_all_the_same(clock: Clo
     [
         (10, 5, "0.5 cases/s  10 s left"),
         (300, 5, "0.017 cases/s  5 min left"),
-        (3600, 1, "0.00028 cases/s  9 h 0 min left"),
+        (7200, 2, "0.00028 cases/s  8 h 0 min left"),
         (1, 9, "9.0 cases/s  1 s left"),
     ],
 )
@@ -78,6 +78,34 @@ def test_slow_runs_are_told_in_fitting_units(clock: Clock, seconds: float, done:
     clock.seconds += seconds
     progress.update(unscored=done)
     assert told in progress.line()
+
+
+def test_the_first_case_of_a_slow_window_is_not_taken_for_all_that_was_done_in_its_time(clock: Clock) -> None:
+    progress = Progress(1000, io.StringIO(), False, clock)
+    clock.seconds += 60
+    progress.update(1)
+    assert progress.line() == "1/1,000  0 %  accuracy 100.0 %"
+
+
+def test_until_a_window_is_all_in_the_speed_is_that_of_the_windows_before(clock: Clock) -> None:
+    progress = Progress(1000, io.StringIO(), False, clock)
+    for _ in range(3):
+        clock.seconds += 60
+        progress.update(1)
+        speed = progress.line()
+        for _ in range(59):
+            clock.seconds += 0.001
+            progress.update(1)
+    assert "1.0 cases/s  15 min left" in speed
+
+
+def test_cases_that_keep_coming_after_a_long_start_have_a_speed(clock: Clock) -> None:
+    progress = Progress(1000, io.StringIO(), False, clock)
+    clock.seconds += 10
+    for _ in range(400):
+        progress.update(1)
+        clock.seconds += 0.05
+    assert "13 cases/s" in progress.line()
 
 
 def test_nothing_to_do_is_all_done(clock: Clock) -> None:

@@ -9,6 +9,9 @@ from pytest_vtc.scoring.published.base import Answered, Published
 from pytest_vtc.scoring.published.category_mean import CategoryMean
 from pytest_vtc.scoring.published.circular import Circular
 from pytest_vtc.scoring.published.hallusion import Hallusion
+from pytest_vtc.scoring.published.llava_bench import LlavaBench
+from pytest_vtc.scoring.published.mia_bench import MiaBench
+from pytest_vtc.scoring.published.mm_vet import MmVet
 from pytest_vtc.scoring.published.mme import Mme
 from pytest_vtc.scoring.published.mmmu import Mmmu
 from pytest_vtc.scoring.published.ocrbench import Ocrbench
@@ -23,6 +26,7 @@ def known_metrics() -> dict[str, Published]:
     every: list[Published] = [
         *(Circular(), CategoryMean(), Mmmu()),
         *(Mme(), Pope(), PopeLmms(), Hallusion(), Ocrbench(), Vizwiz()),
+        *(MmVet(), LlavaBench(), MiaBench()),
     ]
     return {each.name: each for each in every}
 
