@@ -80,9 +80,9 @@ def score_file(path: Path, data: str | None, scorings: Sequence[str], literal: b
             raise ScoredFileError(f"{data} has no answers to score by; name a rule, or another dataset")
         rules = [(_called(each, asked), each.scoring, literal or each.literal)
                  for each, asked in zip(sets, scorings or (None,), strict=True)]  # fmt: skip
-        lines = list(_read(path, {sample.id: sample for sample in sets[0].samples}))
+        lines = list(_read(path, sets[0]))
     if not lines:
-        raise ScoredFileError(f"{path}: it holds no answers")
+        raise ScoredFileError(f"{path}: it holds no answers{'' if data is None else f' to {data}'}")
     tallies: list[Tally] = []
     for cell in dict.fromkeys(line.of for line in lines):
         mine = [line for line in lines if line.of == cell]
@@ -129,27 +129,38 @@ def _called(data: SampleSet, asked: str | None) -> str:
     return data.scoring if asked in (None, data.scoring) else f"{data.scoring} ({asked})"
 
 
-def _read(path: Path, samples: Mapping[str, Sample] | None) -> Iterator[Answered]:
+def _read(path: Path, data: SampleSet | None) -> Iterator[Answered]:
+    """The answers in a file; of a run's, those to `data`: a run may have been over several datasets."""
+    samples = None if data is None else {sample.id: sample for sample in data.samples}
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, text in enumerate(file, 1):
                 if text.strip():
-                    yield _answered(f"{path}:{number}", text, samples)
+                    row = _object(f"{path}:{number}", text)
+                    if data is None or not _of_run(row) or f"/{data.name}/" in str(row["cell"]):
+                        yield _answered(f"{path}:{number}", row, samples)
     except OSError as error:
         raise ScoredFileError(f"cannot read {path} ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ScoredFileError(f"{path}: it is not UTF-8 text") from error
 
 
-def _answered(where: str, text: str, samples: Mapping[str, Sample] | None) -> Answered:
+def _object(where: str, text: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ScoredFileError(f"{where}: broken JSON: {error}") from error
     if not isinstance(row, dict):
         raise ScoredFileError(f"{where}: expected a JSON object")
-    row = cast("dict[str, Any]", row)
-    of_run = "cell" in row and "sample" in row
+    return cast("dict[str, Any]", row)
+
+
+def _of_run(row: Mapping[str, Any]) -> bool:
+    return "cell" in row and "sample" in row
+
+
+def _answered(where: str, row: Mapping[str, Any], samples: Mapping[str, Sample] | None) -> Answered:
+    of_run = _of_run(row)
     prediction = row.get("answer" if of_run else "prediction")
     if not isinstance(prediction, str):
         raise ScoredFileError(f'{where}: "prediction" must be a string: what the model said')

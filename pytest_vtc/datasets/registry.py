@@ -46,6 +46,7 @@ from pytest_vtc.datasets.textvqa import TextVqa
 from pytest_vtc.datasets.vizwiz import VizWiz
 from pytest_vtc.datasets.vqav2 import VqaV2
 from pytest_vtc.scoring import ScoringError, any_rule
+from pytest_vtc.scoring.published import metric_of
 
 WHOSE = ("official", "lmms", "vlmevalkit")
 """Whose rules can be asked for by these names: the authors' own, lmms-eval's, VLMEvalKit's."""
@@ -197,11 +198,11 @@ def _scored_by(data: SampleSet, asked: str | None, scorings: Mapping[str, str]) 
         if asked not in scorings:
             has = ", ".join(scorings) or "none of others"
             raise DatasetError(f"{data.name}: no scoring called {asked!r} is known of it (there is {has}); name a rule")
-        return replace(data, scoring=scorings[asked], literal=True)
+        return replace(data, scoring=scorings[asked], literal=True, published=metric_of(data.published, asked))
     try:
-        any_rule(asked)
+        any_rule(asked, ("none", *WHOSE))
     except ScoringError as error:
-        raise DatasetError(f"{data.name}: {error}; or {', '.join(WHOSE)}") from error
+        raise DatasetError(f"{data.name}: {error}") from error
     if bare := next((sample for sample in data.samples if not sample.answers), None):
         raise DatasetError(f"{data.name}: it cannot be scored by {asked!r}: sample {bare.id!r} has no answers")
     if asked in RULES_OF_OPTIONS and (bare := next((sample for sample in data.samples if not sample.options), None)):
