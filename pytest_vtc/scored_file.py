@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytest_vtc.datasets.base import Sample, SampleSet
-from pytest_vtc.datasets.registry import data_home, open_samples
+from pytest_vtc.datasets.registry import WHOSE, data_home, open_samples
 from pytest_vtc.report.columns import Column, tabulated
 from pytest_vtc.report.figures import NOTHING, percent
 from pytest_vtc.scoring import NO_FACTS, Score, judged, rule
@@ -72,6 +72,8 @@ def score_file(path: Path, data: str | None, scorings: Sequence[str], literal: b
             raise ScoredFileError("name a rule by --scoring, or the dataset by --data")
         rules = [(name, name, literal) for name in scorings]
         for name in scorings:
+            if name in WHOSE:
+                raise ScoredFileError(f"--scoring {name}: which rule that is depends on the dataset; add --data")
             rule(name)
         lines = list(_read(path, None))
     else:
@@ -112,7 +114,7 @@ def render(tallies: Sequence[Tally]) -> list[str]:
         return [
             *tabulated(columns),
             "",
-            f"{n:,} answers, {blank}",
+            f"{n:,} answer{'' if n == 1 else 's'}, {blank}",
             *([f"Differs: answers that the rule judges otherwise than {rules[0]}"] if len(rules) > 1 else []),
         ]
     by_rule = {name: [tally for tally in tallies if tally.rule == name] for name in rules}

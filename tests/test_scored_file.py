@@ -119,6 +119,8 @@ def test_empty_file_missing_file_and_missing_rule_are_errors(tmp_path: Path, ans
         score_file(tmp_path / "gone", None, ["exact"])
     with pytest.raises(ScoredFileError, match="name a rule by --scoring"):
         score_file(answers, None, [])
+    with pytest.raises(ScoredFileError, match="--scoring lmms: which rule that is depends on the dataset"):
+        score_file(answers, None, ["lmms"])
     with pytest.raises(ScoringError, match="unknown scoring rule 'exat': did you mean exact"):
         score_file(answers, None, ["exat"])
     with pytest.raises(DatasetError, match="no scoring called 'lmms' is known of it"):

@@ -43,7 +43,9 @@ class PopeLmms:
     """
 
     name: ClassVar[str] = "pope_lmms"
-    description: ClassVar[str] = "lmms-eval's accuracy, precision, recall and F1 for POPE, by its bookkeeping"
+    description: ClassVar[str] = (
+        "lmms-eval's accuracy, precision, recall and F1 for POPE, where only yes and no count for the last three"
+    )
     headings: ClassVar[tuple[str, ...]] = ("accuracy", "precision", "recall", "f1")
 
     def figures(self, rows: Sequence[Answered]) -> dict[str, float]:
