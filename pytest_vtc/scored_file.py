@@ -27,7 +27,7 @@ class ScoredFileError(ValueError):
 
 
 @dataclass(frozen=True)
-class Answered:
+class Line:
     """One line of the file. of: the cell that it belongs to, "" where the file is not a run's."""
 
     of: str
@@ -131,7 +131,7 @@ def _called(data: SampleSet, asked: str | None) -> str:
     return data.scoring if asked in (None, data.scoring) else f"{data.scoring} ({asked})"
 
 
-def _read(path: Path, data: SampleSet | None) -> Iterator[Answered]:
+def _read(path: Path, data: SampleSet | None) -> Iterator[Line]:
     """The answers in a file; of a run's, those to `data`: a run may have been over several datasets."""
     samples = None if data is None else {sample.id: sample for sample in data.samples}
     try:
@@ -161,7 +161,7 @@ def _of_run(row: Mapping[str, Any]) -> bool:
     return "cell" in row and "sample" in row
 
 
-def _answered(where: str, row: Mapping[str, Any], samples: Mapping[str, Sample] | None) -> Answered:
+def _answered(where: str, row: Mapping[str, Any], samples: Mapping[str, Sample] | None) -> Line:
     of_run = _of_run(row)
     prediction = row.get("answer" if of_run else "prediction")
     if not isinstance(prediction, str):
@@ -170,7 +170,7 @@ def _answered(where: str, row: Mapping[str, Any], samples: Mapping[str, Sample] 
         name = str(row.get("sample" if of_run else "id"))
         if (sample := samples.get(name)) is None:
             raise ScoredFileError(f"{where}: the dataset has no sample {name!r}")
-        return Answered(str(row["cell"]) if of_run else "", prediction, sample.answers, sample.options, sample.facts)
+        return Line(str(row["cell"]) if of_run else "", prediction, sample.answers, sample.options, sample.facts)
     if of_run:
         raise ScoredFileError(f"{where}: a line of a run; name its dataset by --data, which knows the options")
     answers = row.get("answer", row.get("target"))
@@ -181,4 +181,4 @@ def _answered(where: str, row: Mapping[str, Any], samples: Mapping[str, Sample] 
     facts = row.get("facts") or NO_FACTS
     if not isinstance(options, list) or not isinstance(facts, dict | type(NO_FACTS)):
         raise ScoredFileError(f'{where}: "options" must be a list, and "facts" an object')
-    return Answered("", prediction, [str(answer) for answer in answers], [str(text) for text in options], facts)
+    return Line("", prediction, [str(answer) for answer in answers], [str(text) for text in options], facts)

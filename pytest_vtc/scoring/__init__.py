@@ -7,7 +7,7 @@ import functools
 from pytest_vtc.scoring.ai2d import Ai2dLmms
 from pytest_vtc.scoring.anls import Anls, AnlsStvqa
 from pytest_vtc.scoring.auto import Auto
-from pytest_vtc.scoring.base import NO_FACTS, NOTHING, Rule, Score, ScoringError, judged
+from pytest_vtc.scoring.base import GROUP_SIZE, NO_FACTS, NOTHING, Rule, Score, ScoringError, judged
 from pytest_vtc.scoring.exact import Exact
 from pytest_vtc.scoring.gqa import GqaLmms, GqaOfficial, GqaVlmevalkit
 from pytest_vtc.scoring.judges import JudgedRule, known_judged_rules
@@ -32,6 +32,7 @@ from pytest_vtc.scoring.vqa import VqaEvalAI, VqaOfficial, Vqav2Lmms, VqaVlmeval
 from pytest_vtc.scoring.yorn import YornVlmevalkit
 
 __all__ = [
+    "GROUP_SIZE",
     "NOTHING",
     "NO_FACTS",
     "JudgedRule",

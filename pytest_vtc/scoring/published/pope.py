@@ -19,6 +19,7 @@ class Pope:
     """
 
     name: ClassVar[str] = "pope"
+    decimals: ClassVar[int] = 3
     description: ClassVar[str] = "POPE's accuracy, precision, recall, F1 and rate of yes, and the mean F1 of categories"
     headings: ClassVar[tuple[str, ...]] = ("accuracy", "precision", "recall", "f1", "yes_ratio", "mean_f1")
 
@@ -43,6 +44,7 @@ class PopeLmms:
     """
 
     name: ClassVar[str] = "pope_lmms"
+    decimals: ClassVar[int] = 3
     description: ClassVar[str] = (
         "lmms-eval's accuracy, precision, recall and F1 for POPE, where only yes and no count for the last three"
     )
