@@ -145,6 +145,16 @@ def test_a_part_says_what_it_is_of(source: Path, tmp_path: Path, said: list[str]
     assert "of which 12 samples are drawn by seed 7" in said[0]
 
 
+def test_more_than_the_part_is_not_there_and_says_how_to_get_it(source: Path, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 7))
+    with pytest.raises(
+        DatasetError, match="of its 120 only 12 are fetched; run: python -m pytest_vtc fetch shapes --n 20"
+    ):
+        open_samples("shapes", tmp_path, 20, 7)
+    with pytest.raises(DatasetError, match="asked for 121 samples, but it has 12"):
+        open_samples("shapes", tmp_path, 121, 7)
+
+
 def test_a_draw_of_everything_is_everything(source: Path, tmp_path: Path, said: list[str]) -> None:
     assert "drawn" not in read_header(Shapes().fetch(tmp_path, source, said.append, Draw(N, 7))).extra
 
