@@ -175,6 +175,14 @@ def test_a_part_transfers_the_row_groups_of_its_rows(on_hub: FakeHub, tmp_path: 
     assert any(re.search(r"reading 6 rows with images, \d MB of 1 MB", line) for line in said)
 
 
+def test_a_part_in_nearly_all_row_groups_takes_whole_files(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, None, said.append, Draw(100, 1))
+    on_hub.forget()
+    Shapes().fetch(tmp_path, None, said.append, Draw(110, 1))
+    assert on_hub.n_bytes == 0
+    assert len(ids(Shapes(), tmp_path)) == 110
+
+
 # Going on
 
 
