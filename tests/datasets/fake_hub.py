@@ -89,7 +89,10 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self.reply(200, json.dumps(about).encode())
 
         def content(self, repository: str, file: str) -> None:
-            path = hub.folder(hub.moved.get(repository, repository)) / file
+            if repository in hub.moved:
+                self.reply(307, b"", {"Location": self.path.replace(repository, hub.moved[repository])})
+                return
+            path = hub.folder(repository) / file
             if repository in hub.gated:
                 self.reply(403, b"{}", {"X-Error-Code": "GatedRepo"})
                 return

@@ -183,6 +183,13 @@ def test_a_part_in_nearly_all_row_groups_takes_whole_files(on_hub: FakeHub, tmp_
     assert len(ids(Shapes(), tmp_path)) == 110
 
 
+def test_a_part_comes_from_where_the_repository_has_moved(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    on_hub.folder("owner/shapes").rename(on_hub.folder("owner/forms"))
+    on_hub.moved["owner/shapes"] = "owner/forms"
+    Shapes().fetch(tmp_path, None, said.append, Draw(6, 1))
+    assert len(ids(Shapes(), tmp_path)) == 6
+
+
 # Going on
 
 
