@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pytest_vtc import discovery
 from pytest_vtc.cells import MEANINGLESS, Cell, SkippedCell
 from pytest_vtc.datasets.base import Sample, SampleSet
-from pytest_vtc.datasets.draws import in_random_order
+from pytest_vtc.datasets.draws import drawn_from, in_random_order
 from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples, takes_columns
 from pytest_vtc.gates import Gate, quoted, unmatched, without_category
 from pytest_vtc.judge.choice import JudgeChoice, choose_judge
@@ -209,8 +209,7 @@ def build_sweep(settings: Settings) -> Sweep:
         cannot = _cannot_run(location, compressors, settings.trust_remote_code)
         for spec in _data_of(location, settings):
             if spec not in opened:
-                n, how = _n(settings, spec), (scorings[spec], styles[spec], settings.columns)
-                drawn = open_samples(spec, data_home(), n, settings.seed, *how)
+                drawn = _drawn(settings, spec, scorings[spec], styles[spec])
                 opened[spec] = in_random_order(drawn, settings.seed) if settings.sequential else drawn
             data = opened[spec]
             _check_answers(settings, data)
@@ -334,10 +333,11 @@ def _data_of(location: ModelLocation, settings: Settings) -> tuple[str, ...]:
     return settings.data or (EMBEDDED_DATA if embedded else DEFAULT_DATA)
 
 
-def _n(settings: Settings, spec: str) -> int | None:
-    if settings.n == "all":
-        return None
-    if settings.n is not None:
-        return settings.n
+def _drawn(settings: Settings, spec: str, scoring: str | None, style: str | None) -> SampleSet:
+    """As many samples as were asked for; where nobody said, the dataset's usual number, if so many are fetched."""
+    n = settings.n if isinstance(settings.n, int) else None
+    data = open_samples(spec, data_home(), n, settings.seed, scoring, style, settings.columns)
     known = known_datasets().get(spec)
-    return None if known is None else known.default_n
+    if settings.n is not None or known is None or known.default_n is None or known.default_n >= data.size:
+        return data
+    return drawn_from(data, known.default_n, settings.seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_vtc.option_lists import fold_lists
-from pytest_vtc.option_values import OptionError, split_list
+from pytest_vtc.option_values import OptionError, of_datasets, split_list
 from pytest_vtc.options import read_experiment
 
 
@@ -126,3 +126,20 @@ def test_a_bad_experiment_file_is_refused_with_its_place(tmp_path: Path, name: s
 def test_a_missing_experiment_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"no file .*absent\.json"):
         read_experiment(tmp_path / "absent.json")
+
+
+def test_value_of_one_dataset_wins_over_that_of_all() -> None:
+    assert of_datasets("scoring", ["lmms", "pope=official"], ["mme", "pope"]) == {"mme": "lmms", "pope": "official"}
+    assert of_datasets("scoring", ["pope=official"], ["mme", "pope"]) == {"mme": None, "pope": "official"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (["lmms", "official"], "--vtc-scoring: lmms or official\\? say for which dataset: mme=lmms"),
+        (["mmu=lmms"], "--vtc-scoring: mmu=lmms: the run has only mme, pope"),
+    ],
+)
+def test_value_that_no_dataset_can_be_meant_by_is_an_error(entries: list[str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        of_datasets("scoring", entries, ["mme", "pope"])

@@ -78,6 +78,13 @@ def test_where_groups_count_only_as_a_whole_cut_ones_do_not() -> None:
     assert values(published)["pairs"] == (100, 100)
 
 
+def test_a_group_that_is_cut_in_every_cell_is_noticed_where_its_size_is_known() -> None:
+    run = run_on_pairs({STOCK: [1, 1, 1], HALF: [1, 1, 1]}, whole_groups=True)
+    rows = [replace(m, facts={"group_size": "2"}) for m in run.measurements]
+    published = found(analyse(replace(run, measurements=rows)), HALF)
+    assert (published.n, published.n_paired, published.n_cut) == (2, 2, 1)
+
+
 def test_a_cell_with_cut_groups_alone_has_no_figures_where_they_do_not_count() -> None:
     results = run_on_pairs({STOCK: [1, 1], HALF: [1, None]}, whole_groups=True)
     assert [summary.published is None for summary in analyse(results).cells] == [False, True]

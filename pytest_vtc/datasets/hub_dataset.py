@@ -19,6 +19,9 @@ from pytest_vtc.scoring.base import NO_FACTS
 
 Row = Mapping[str, Any]
 
+NEARLY_ALL = 0.8
+"""Share of a table from which on it is fetched as a whole."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -114,7 +117,8 @@ class HubDataset(FetchedDataset):
     def _bring(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None) -> Path:
         repository, found = self._find(source, progress)
         table = repository.table(found, whole=draw is None and not self.sparse)
-        columns, image_columns = self.reads(Opened(repository, found, table), progress)
+        opened = Opened(repository, found, table)
+        columns, image_columns = self.reads(opened, progress)
         facts = {**repository.facts, "config": found.config, "split": found.split}
         places: list[int] | None = None
         drawn: dict[str, Any] = {}
@@ -125,7 +129,7 @@ class HubDataset(FetchedDataset):
                 drawn = drawn_fact(draw, len(places), of)
                 progress(f"{self.name}: {len(places):,} of {of:,} questions are drawn")
         with KeptImages(self.folder(home), facts) as images:
-            written = self._write_images(table, columns, image_columns, places, images, progress)
+            written = self._write_images(opened, columns, image_columns, places, images, progress)
             if places is None:
                 self._check([row["id"] for row in written], [row.get("group") for row in written], source)
             facts |= {**self.facts(), **drawn, "samples": len(written), "image_bytes": images.n_bytes}
@@ -157,7 +161,7 @@ class HubDataset(FetchedDataset):
 
     def _write_images(
         self,
-        table: Table,
+        opened: Opened,
         columns: Sequence[str],
         image_columns: Sequence[str],
         places: Sequence[int] | None,
@@ -165,6 +169,7 @@ class HubDataset(FetchedDataset):
         progress: Progress,
     ) -> list[dict[str, Any]]:
         """The manifest's rows, in order; their images are written."""
+        table = opened.table
         rows: dict[int, dict[str, Any]] = {}
         if places is not None and images.any_known:
             # First what an earlier fetch has left, without reading its images again.
@@ -178,6 +183,9 @@ class HubDataset(FetchedDataset):
         if left is not None and (cost := table.cost([*columns, *image_columns], left)) is not None:
             read, everything = (n_bytes / 1e6 for n_bytes in cost)
             progress(f"{self.name}: reading {len(left):,} rows with images, {read:,.0f} MB of {everything:,.0f} MB")
+            if read > NEARLY_ALL * everything:
+                # Whole files then, which the Hub's client keeps: a larger part will need nothing more.
+                table = opened.repository.table(opened.found, whole=True)
         for place, row in counted(table.rows([*columns, *image_columns], left), total, "row"):
             if (question := self._question(place, row)) is None:
                 continue

@@ -100,7 +100,8 @@ class OwnTable(HubDataset):
 
     def reads(self, opened: Opened, progress: Progress) -> tuple[Sequence[str], Sequence[str]]:
         table = opened.table
-        chosen = choose(self.asked, list(table.columns), f"{self.place.spec} ({table.label})")
+        scored = not self.asked or "answer" in self.asked
+        chosen = choose(self.asked, list(table.columns), f"{self.place.spec} ({table.label})", scored)
         if not self.asked:
             progress(f"{self.place.spec}: taking the columns {chosen} (to name others: {self.command} --columns ...)")
         self._opened, self._reader = opened, Reader(chosen, table.class_names)
@@ -112,6 +113,7 @@ class OwnTable(HubDataset):
         return {
             "table": place.identity,
             "spec": place.spec if place.folder is None else f"{PREFIX}{place.folder.resolve()}",
+            **({} if self._read_by.columns.answer else {"scoring": "none"}),
             "licence": _licence(self._opened.repository.card()),
             "columns": str(self._read_by.columns),
             "files": _fingerprint(place.folder),

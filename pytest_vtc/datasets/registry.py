@@ -108,6 +108,11 @@ def open_samples(
         return data
     if n < 1:
         raise DatasetError(f"{spec}: asked for {n} samples; ask for at least 1")
+    if n > data.size and data.drawn_from is not None and n <= data.drawn_from:
+        raise DatasetError(
+            f"{spec}: asked for {n:,} samples, but of its {data.drawn_from:,} only {data.size:,} are fetched; run: "
+            f"python -m pytest_vtc fetch {spec} --n {n}"
+        )
     if n > data.size:
         raise DatasetError(
             f"{spec}: asked for {n:,} samples, but it has {data.size:,}; ask for at most that many, or for all of them"

@@ -89,7 +89,10 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self.reply(200, json.dumps(about).encode())
 
         def content(self, repository: str, file: str) -> None:
-            path = hub.folder(hub.moved.get(repository, repository)) / file
+            if repository in hub.moved:
+                self.reply(307, b"", {"Location": self.path.replace(repository, hub.moved[repository])})
+                return
+            path = hub.folder(repository) / file
             if repository in hub.gated:
                 self.reply(403, b"{}", {"X-Error-Code": "GatedRepo"})
                 return
@@ -135,6 +138,8 @@ def served(root: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
     address = f"http://127.0.0.1:{server.server_address[1]}"
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
     template = address + "/{repo_id}/resolve/{revision}/{filename}"

@@ -145,6 +145,16 @@ def test_a_part_says_what_it_is_of(source: Path, tmp_path: Path, said: list[str]
     assert "of which 12 samples are drawn by seed 7" in said[0]
 
 
+def test_more_than_the_part_is_not_there_and_says_how_to_get_it(source: Path, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 7))
+    with pytest.raises(
+        DatasetError, match="of its 120 only 12 are fetched; run: python -m pytest_vtc fetch shapes --n 20"
+    ):
+        open_samples("shapes", tmp_path, 20, 7)
+    with pytest.raises(DatasetError, match="asked for 121 samples, but it has 12"):
+        open_samples("shapes", tmp_path, 121, 7)
+
+
 def test_a_draw_of_everything_is_everything(source: Path, tmp_path: Path, said: list[str]) -> None:
     assert "drawn" not in read_header(Shapes().fetch(tmp_path, source, said.append, Draw(N, 7))).extra
 
@@ -163,6 +173,21 @@ def test_a_part_transfers_the_row_groups_of_its_rows(on_hub: FakeHub, tmp_path: 
     # Six rows on two images: two to four row groups of five rows, the footer, and the other columns of everything.
     assert on_hub.n_bytes < file.stat().st_size / 4
     assert any(re.search(r"reading 6 rows with images, \d MB of 1 MB", line) for line in said)
+
+
+def test_a_part_in_nearly_all_row_groups_takes_whole_files(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, None, said.append, Draw(100, 1))
+    on_hub.forget()
+    Shapes().fetch(tmp_path, None, said.append, Draw(110, 1))
+    assert on_hub.n_bytes == 0
+    assert len(ids(Shapes(), tmp_path)) == 110
+
+
+def test_a_part_comes_from_where_the_repository_has_moved(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    on_hub.folder("owner/shapes").rename(on_hub.folder("owner/forms"))
+    on_hub.moved["owner/shapes"] = "owner/forms"
+    Shapes().fetch(tmp_path, None, said.append, Draw(6, 1))
+    assert len(ids(Shapes(), tmp_path)) == 6
 
 
 # Going on

@@ -120,6 +120,13 @@ def test_tables_with_other_columns_lie_beside_each_other(folder: Path, tmp_path:
     assert [shown for shown, _ in fetched_tables(home)] == [spec, spec]
 
 
+def test_without_an_answer_nothing_is_scored(folder: Path, tmp_path: Path, said: list[str]) -> None:
+    spec = f"hf:{folder}"
+    make_ready(spec, "image=image,question=question", tmp_path / "home", said.append)
+    data = open_samples(spec, tmp_path / "home", None, 0)
+    assert (data.scoring, data.samples[0].answers) == ("none", ())
+
+
 def test_table_of_a_folder_that_has_changed_is_fetched_again(
     folder: Path, tmp_path: Path, publish: Any, said: list[str]
 ) -> None:

@@ -175,3 +175,27 @@ def test_whose_rule_is_asked_for_has_its_bookkeeping_too(tmp_path: Path, scoring
 def test_misspelt_harness_is_among_what_could_have_been_meant(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="did you mean official"):
         open_samples("probes", tmp_path, 3, 0, "oficial")
+
+
+def in_pairs(folder: Path) -> Path:
+    """Two images with two questions each, which count only together."""
+    header = {"manifest": 1, "scoring": "mme_yesno_official", "published": "mme", "whole_groups": True}
+    header["scorings"] = {"lmms": "mme_yesno_lmms"}
+    (folder / "a.png").touch()
+    rows = [{"id": i, "image": "a.png", "prompt": "?", "answer": "yes", "group": f"g{i // 2}"} for i in range(4)]
+    path = folder / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, [header, *rows])))
+    return path
+
+
+def test_sample_of_a_group_that_counts_as_a_whole_knows_its_size(tmp_path: Path, manifest: Path) -> None:
+    drawn = open_samples(str(in_pairs(tmp_path)), tmp_path, 2, seed=1).samples
+    assert [sample.facts for sample in drawn] == [{"group_size": "2"}] * 2
+    assert not any(sample.facts for sample in open_samples(str(manifest), tmp_path, None, seed=1).samples)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "published"), [(None, "mme"), ("lmms", "mme"), ("mme_yesno_lmms", "mme"), ("exact", None)]
+)
+def test_metric_goes_with_rules_of_its_dataset_only(tmp_path: Path, scoring: str | None, published: str | None) -> None:
+    assert open_samples(str(in_pairs(tmp_path)), tmp_path, None, 0, scoring).published == published

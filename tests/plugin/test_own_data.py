@@ -80,6 +80,27 @@ def test_table_without_the_columns_is_one_line(run_vtc: RunVtc, scenes: Path) ->
     result.stderr.fnmatch_lines(["ERROR: vtc: hf:./table *the columns are scene, asked, n"])
 
 
+def test_a_part_that_is_fetched_is_said_to_be_one(
+    run_vtc: RunVtc, scenes: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+
+    from pytest_vtc.cli import main
+    from pytest_vtc.datasets.easyvqa import EasyVqa
+    from pytest_vtc.datasets.gqa import Gqa
+
+    questions = {str(n): {"imageId": str(n % 3), "question": "what digit is red ?", "answer": "3"} for n in range(9)}
+    images = pytester.mkdir("gqa") / "images"
+    images.mkdir()
+    for image in scenes.glob("*.png"):
+        image.rename(images / f"{image.stem}.jpg")
+    (images.parent / "val_balanced_questions.json").write_text(json.dumps(questions))
+    main(["fetch", "gqa", "--source", "gqa", "--n", "6"])
+    monkeypatch.setattr(Gqa, "default_n", EasyVqa.default_n)  # more than there are
+    result = run_vtc("--vtc-data=gqa", "--vtc-compressors=divprune", "--vtc-ratios=0.5", defaults=False)
+    result.stdout.fnmatch_lines(["vtc: tiny-gemma4 on gqa: 6 of 6 samples, drawn from 9, 2 cells*"])
+
+
 @pytest.mark.slow
 def test_workers_find_the_table_fetched(run_vtc: RunVtc, scenes: Path, pytester: pytest.Pytester) -> None:
     result = run_vtc("--vtc-data=hf:./table", "--vtc-n=all", COLUMNS, "-n2", subprocess=True)

@@ -141,7 +141,8 @@ def test_published_figures_stand_by_name_with_their_difference_to_stock_and_what
     with known(Pairs()):
         document, _ = written(made, tmp_path)
     results_validator.validate(document)
-    assert document["metrics"] == {"pairs": {"description": Pairs.description, "headings": ["pairs", "sum"]}}
+    about = {"description": Pairs.description, "headings": ["pairs", "sum"], "decimals": 1}
+    assert document["metrics"] == {"pairs": about}
     assert document["cells"][1]["published"] == {
         "n": 3, "n_paired": 2, "n_cut": 1,
         "figures": {

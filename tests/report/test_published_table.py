@@ -29,6 +29,7 @@ class Many(Pairs):
     """As many figures as the widest metrics have, the first of them of long names."""
 
     headings = ("Health and Medicine", "Regular Text Recognition", *(f"figure_{i}" for i in range(8)))
+    decimals = 1
 
     def figures(self, rows: Sequence[Answered]) -> dict[str, float]:
         return {heading: sum(row.score for row in rows) / len(rows) for heading in self.headings}
@@ -78,8 +79,11 @@ def test_stock_alone_has_values_alone() -> None:
     assert [line.split() for line in table(run_on_pairs({STOCK: [1, 1, 1, 0]}))[4:5]] == [["stock", "1", "50.0", "3.0"]]
 
 
-def test_shares_of_one_have_three_places() -> None:
-    with known(Many()):
+def test_a_metric_says_how_many_decimal_places_it_has() -> None:
+    class Shares(Many):
+        decimals = 3
+
+    with known(Shares()):
         lines = table(run_on_pairs({STOCK: [1, 1, 1], HALF: [1, 1, 0]}))
     assert "0.667 (-0.333)" in lines[-2]
 
@@ -87,6 +91,7 @@ def test_shares_of_one_have_three_places() -> None:
 def test_a_figure_that_only_some_rows_have_is_not_made_up_for_the_others() -> None:
     class Sparse(Pairs):
         headings = ("pairs", "inverse", "never")
+        decimals = 3
 
         def figures(self, rows: Sequence[Answered]) -> dict[str, float]:
             right = sum(row.score for row in rows)
