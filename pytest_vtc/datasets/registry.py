@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_vtc.datasets.base import Dataset, DatasetError, Sample, SampleSet, nearest
+from pytest_vtc.datasets.details import Details, DetailsLarge
 from pytest_vtc.datasets.easyvqa import EasyVqa
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
@@ -21,7 +22,16 @@ from pytest_vtc.datasets.probes import Probes
 
 def known_datasets() -> dict[str, Dataset]:
     """Every dataset by name."""
-    every: list[Dataset] = [Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()]
+    every: list[Dataset] = [
+        Probes(),
+        EasyVqa(),
+        Details(),
+        DetailsLarge(),
+        MmmuPro(),
+        MmmuPro10(),
+        MmmuProVision(),
+        Gqa(),
+    ]
     return {dataset.name: dataset for dataset in every}
 
 

@@ -36,7 +36,8 @@ def ids(samples: Sequence[Sample]) -> list[int]:
 
 
 def test_known_names() -> None:
-    assert list(known_datasets()) == ["probes", "easyvqa", "mmmu_pro", "mmmu_pro_10", "mmmu_pro_vision", "gqa"]
+    built_in = ["probes", "easyvqa", "details", "details_large"]
+    assert list(known_datasets()) == [*built_in, "mmmu_pro", "mmmu_pro_10", "mmmu_pro_vision", "gqa"]
 
 
 def test_looking_up_datasets_imports_nothing_heavy() -> None:
