@@ -31,6 +31,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,23 +169,24 @@ class Trainer:
 
     def _answer_loss(self, tokens: Tensor, batch: Batch) -> Tensor:
         """Cross entropy of the answer and of the <turn|> after it."""
-        rows, owners, kinds = [], [], []
-        for image, asked in enumerate(batch.questions):
-            for kind, text, answer in asked:
-                rows.append(self._conversation(text, answer, tokens.shape[1]))
-                owners.append(image)
-                kinds.append(kind)
-        padded = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt", padding=True)
-        ids = padded["input_ids"]
-        features: Any = [tokens[o] for o in owners]
+        conversations = [
+            [self._conversation(text, answer, tokens.shape[1]) for _, text, answer in asked]
+            for asked in batch.questions
+        ]
+        kinds = [kind for asked in batch.questions for kind, _, _ in asked]
+        packed = pack(conversations, tokens.shape[1] + self._image_at() + 2, self.model.config.text_config.pad_token_id)
+        features: Any = list(tokens)
         output = self.model(
-            input_ids=ids,
-            attention_mask=padded["attention_mask"],
-            mm_token_type_ids=(ids == self.model.config.image_token_id).long(),
+            input_ids=packed.ids,
+            attention_mask={"full_attention": packed.mask, "sliding_attention": packed.mask},
+            position_ids=packed.positions,
+            mm_token_type_ids=(packed.ids == self.model.config.image_token_id).long(),
             mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=features)},
-            logits_to_keep=3,
         )
-        logits, target = output.logits[:, :2], ids[:, -2:]
+        # The <turn|> at the end of each conversation is predicted one token before it, the answer two.
+        row, end = packed.ends.T
+        logits = torch.stack([output.logits[row, end - 2], output.logits[row, end - 1]], 1)
+        target = torch.stack([packed.ids[row, end - 1], packed.ids[row, end]], 1)
         right = (logits.argmax(-1) == target).all(-1)
         for kind in sorted(set(kinds)):
             mask = torch.tensor([k == kind for k in kinds])
@@ -192,6 +194,10 @@ class Trainer:
         return functional.cross_entropy(logits[:, 0], target[:, 0]) + 0.1 * functional.cross_entropy(
             logits[:, 1], target[:, 1]
         )
+
+    def _image_at(self) -> int:
+        """How many tokens of a conversation stand before the image."""
+        return prompt_ids(self.tokenizer, "").index(self.model.config.image_token_id)
 
     def _conversation(self, text: str, answer: str, n_tokens: int) -> list[int]:
         """Token ids of a whole turn, up to and with the model's <turn|>, the image placeholder expanded."""
@@ -207,6 +213,41 @@ class Trainer:
 
     def _track(self, name: str, value: float) -> None:
         self.running[name] = value if name not in self.running else 0.98 * self.running[name] + 0.02 * value
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Conversations about one image in one row, which share what comes before their questions."""
+
+    ids: Tensor  # [B, L]
+    positions: Tensor  # [B, L]
+    mask: Tensor  # [B, 1, L, L], true where a token may look
+    ends: Tensor  # [conversations, 2]: row and place of the last token of each
+
+
+def pack(conversations: Sequence[Sequence[Sequence[int]]], n_shared: int, pad: int) -> Packed:
+    """Write the conversations of each image one after another, the first `n_shared` tokens of all of them once.
+
+    A token sees what it would see if each conversation stood in a row of its own, at the same positions.
+    """
+    length = max(n_shared + sum(len(ids) - n_shared for ids in row) for row in conversations)
+    ids = torch.full((len(conversations), length), pad)
+    positions = torch.arange(length).repeat(len(conversations), 1)
+    owner = torch.zeros(len(conversations), length, dtype=torch.long)
+    ends: list[tuple[int, int]] = []
+    for i, row in enumerate(conversations):
+        ids[i, :n_shared] = torch.tensor(row[0][:n_shared])
+        at = n_shared
+        for n, conversation in enumerate(row, 1):
+            until = at + len(conversation) - n_shared
+            ids[i, at:until] = torch.tensor(conversation[n_shared:])
+            positions[i, at:until] = torch.arange(n_shared, len(conversation))
+            owner[i, at:until] = n
+            ends.append((i, until - 1))
+            at = until
+        owner[i, at:] = len(row) + 1
+    shared = (owner == 0)[:, None] | (owner[:, :, None] == owner[:, None])
+    return Packed(ids, positions, (shared & torch.ones(length, length).tril().bool())[:, None], torch.tensor(ends))
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
