@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from transformers import Gemma4ForConditionalGeneration, PreTrainedTokenizerFast
 
 from pytest_vtc.datasets.detail_scenes.planning import DETAILS, make_scene
+from pytest_vtc.datasets.detail_scenes.positions import DIRECTIONS
+from pytest_vtc.datasets.detail_scenes.vocabulary import SHAPES
+from pytest_vtc.datasets.palette import COLOURS
 from pytest_vtc.models.catalogue import CATALOGUE
 from pytest_vtc.models.tiny_gemma4.model import build_model, carry_over
 from pytest_vtc.models.tiny_gemma4.tokenizer import build_tokenizer
@@ -68,7 +71,7 @@ def test_every_thing_of_a_scene_is_behind_some_token(index: int) -> None:
     scene = make_scene(DETAILS, "train", index)
     labels = detail_labels(scene)
     found = {CONTENTS[content] for content in labels[:, 0].tolist() if content != UNKNOWN}
-    assert labels.shape == (64, 2)
+    assert labels.shape == (64, 6)
     if not scene.chart:
         assert found - {"nothing"} == {f"{thing.kind} {thing.value}" for thing in scene.things}
 
@@ -77,6 +80,17 @@ def test_a_detail_inside_one_token_is_labelled_there_only() -> None:
     scene = make_scene(DETAILS, "train", DETAILS.categories.index(("letter", "0.25")))
     labels = detail_labels(scene)
     assert (labels[:, 0] != 0).sum() == len(scene.things)
+
+
+def test_the_neighbours_of_a_shape_are_those_that_are_asked_for() -> None:
+    scene = make_scene(DETAILS, "train", DETAILS.categories.index(("position", "0.5")))
+    labels = detail_labels(scene)
+    for question in scene.questions:
+        _, _, *direction, _, colour, shape, _ = question.text.split()
+        of = torch.tensor([CONTENTS.index(f"shape {shape}"), 1 + list(COLOURS).index(colour)])
+        (token,) = (labels[:, :2] == of).all(-1).nonzero()[0]
+        place = 2 + list(DIRECTIONS).index(" ".join(direction))
+        assert list(SHAPES)[labels[token, place] - 1] == question.answers[0]
 
 
 @pytest.mark.slow

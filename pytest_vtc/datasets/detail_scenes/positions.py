@@ -49,6 +49,24 @@ def plan_positions(draws: Draws, layout: Layout, size: Size) -> tuple[tuple[Thin
     return tuple(things), questions
 
 
+def neighbour(things: Sequence[Thing], of: Thing, direction: str) -> Thing | None:
+    """The nearest of the things whose box lies beyond that of `of` in a direction and overlaps with it across."""
+    right, down = DIRECTIONS[direction]
+    there: list[tuple[int, Thing]] = []
+    for thing in things:
+        a, b = thing.box, of.box
+        overlaps = min(a.bottom, b.bottom) > max(a.top, b.top) if right else min(a.right, b.right) > max(a.left, b.left)
+        free = {
+            (-1, 0): b.left - a.right,
+            (1, 0): a.left - b.right,
+            (0, -1): b.top - a.bottom,
+            (0, 1): a.top - b.bottom,
+        }[right, down]
+        if overlaps and free >= 0:
+            there.append((free, thing))
+    return min(there, key=lambda pair: pair[0])[1] if there else None
+
+
 def _pitch(draws: Draws, layout: Layout, high: int) -> int:
     """From one place of the board to the next: whole tokens for what fits one, else as the canvas allows."""
     room = (min(layout.columns, layout.rows) * SOFT_TOKEN_PX - high - GAP_PX) // (BOARD - 1)

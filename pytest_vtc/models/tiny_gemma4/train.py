@@ -6,7 +6,8 @@ It learns easy-VQA (train split only), the digit probes (train digits and train 
 scenes only), in six phases:
 
 1. *look*: a throw-away linear head names what stands behind each soft token, and its colour. From the answer loss
-   alone, reading digits does not begin within the first thousand steps; with this head it takes minutes.
+   alone, reading digits does not begin within the first thousand steps; with this head it takes minutes. A second one
+   names, from the token of a shape on a board, what stands left of it, right of it, above and below.
 2. *answer*: the language model answers questions, still on small images (4 x 4 soft tokens).
 3. *full size*: images of the size the benchmark uses (8 x 8 soft tokens), mixed with smaller and oblong ones, so that
    counting cannot lean on a fixed number of background tokens.
@@ -43,7 +44,9 @@ from transformers import PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from pytest_vtc.datasets.detail_scenes.planning import DETAILS
+from pytest_vtc.datasets.detail_scenes.positions import DIRECTIONS
 from pytest_vtc.datasets.detail_scenes.scenes import Size, Task
+from pytest_vtc.datasets.detail_scenes.vocabulary import SHAPES
 from pytest_vtc.datasets.palette import COLOURS
 from pytest_vtc.models.tiny_gemma4.model import build_model, carry_over, save
 from pytest_vtc.models.tiny_gemma4.tokenizer import build_tokenizer
@@ -59,6 +62,8 @@ _SMALL: tuple[tuple[Task, Size], ...] = tuple(
     if size in ("0.25", "0.5", "1") or (task in ("letter", "shape") and size == "2")
 )
 """Categories that fit images of 4 x 4 soft tokens."""
+_BOARDS = tuple(category for category in DETAILS.categories if category[0] == "position")
+"""The slowest to be learned, and so shown more often."""
 
 FIRST_PHASES = (
     Phase("look", 1000, 2e-3, ((4, 4),), 48, 0, 6, 0.0, False),
@@ -67,13 +72,13 @@ FIRST_PHASES = (
 )
 DETAIL_PHASES = (
     Phase("look 2", 1500, 2e-3, ((4, 4),), 48, 0, 6, 0.0, False, 0.8, _SMALL),
-    Phase("answer 2", 1300, 1.5e-3, ((4, 4), (5, 5)), 32, 3, 6, 0.15, True, 0.6, _SMALL),
-    Phase("full 2", 1800, 1e-3, ((8, 8),), 16, 4, 8, 0.15, True, 0.625, DETAILS.categories),
+    Phase("answer 2", 1300, 1.5e-3, ((4, 4), (5, 5)), 32, 3, 6, 0.15, True, 0.6, _SMALL + _BOARDS[:3]),
+    Phase("full 2", 1800, 1e-3, ((8, 8),), 16, 4, 8, 0.15, True, 0.625, DETAILS.categories + _BOARDS),
 )
 
 
 class Trainer:
-    """The model, its throw-away auxiliary head, and one optimiser over both."""
+    """The model, its two throw-away auxiliary heads, and one optimiser over all."""
 
     def __init__(self, data: TrainingData, tokenizer: PreTrainedTokenizerFast, log: Callable[[str], None]) -> None:
         self.data, self.tokenizer, self.log = data, tokenizer, log
@@ -82,7 +87,12 @@ class Trainer:
         # Most tokens are background: weigh them down, or the head learns to say "nothing here".
         self.content_weight = torch.tensor([0.2] + [1.0] * (len(CONTENTS) - 1))
         self.colour_weight = torch.tensor([0.2] + [1.0] * len(COLOURS))
-        parameters = [*self.model.parameters(), *self.look_head.parameters()]
+        self.neighbour_head = nn.Linear(128, len(DIRECTIONS) * (1 + len(SHAPES)))
+        parameters = [
+            *self.model.parameters(),
+            *self.look_head.parameters(),
+            *self.neighbour_head.parameters(),
+        ]
         self.optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.01, betas=(0.9, 0.98))
         self.running: dict[str, float] = {}
         self.step = 0
@@ -127,7 +137,8 @@ class Trainer:
 
     def _save_state(self, path: Path, data_state: Any) -> None:
         state = {
-            "model": self.model.state_dict(), "head": self.look_head.state_dict(),
+            "model": self.model.state_dict(),
+            "heads": [head.state_dict() for head in (self.look_head, self.neighbour_head)],
             "optimiser": self.optimiser.state_dict(), "step": self.step, "seconds": self.seconds(),
             "running": self.running, "data": data_state,
         }  # fmt: skip
@@ -137,7 +148,8 @@ class Trainer:
     def _restore(self, path: Path) -> None:
         state: dict[str, Any] = torch.load(path, weights_only=False)
         self.model.load_state_dict(state["model"])
-        self.look_head.load_state_dict(state["head"])
+        for head, saved in zip((self.look_head, self.neighbour_head), state["heads"], strict=True):
+            head.load_state_dict(saved)
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds_before, self.running = state["step"], state["seconds"], state["running"]
         self.data.restore(state["data"])
@@ -146,7 +158,7 @@ class Trainer:
     def _step(self, phase: Phase, batch: Batch, lr: float) -> None:
         output = self.model.model.get_image_features(batch.pixels, batch.positions, return_dict=True)
         tokens = torch.stack(list(output.pooler_output))
-        loss = self._look_loss(tokens, batch.labels)
+        loss = self._look_loss(tokens, batch.labels) + self._neighbour_loss(tokens, batch.labels)
         if phase.answers:
             loss = 0.3 * loss + self._answer_loss(tokens, batch)
         for group in self.optimiser.param_groups:
@@ -163,9 +175,18 @@ class Trainer:
         target = labels[known]
         is_thing = target[:, 0] > 0
         self._track("looked", (content.argmax(-1) == target[:, 0])[is_thing].float().mean().item())
-        return functional.cross_entropy(content, target[:, 0], self.content_weight) + functional.cross_entropy(
-            colour, target[:, 1], self.colour_weight
-        )
+        loss = functional.cross_entropy(content, target[:, 0], self.content_weight)
+        return loss + functional.cross_entropy(colour, target[:, 1], self.colour_weight)
+
+    def _neighbour_loss(self, tokens: Tensor, labels: Tensor) -> Tensor | float:
+        known = labels[..., 2] != UNKNOWN
+        if not known.any():
+            return 0.0
+        said = self.neighbour_head(tokens[known]).unflatten(-1, (len(DIRECTIONS), -1))
+        target = labels[known][:, 2:]
+        there = target > 0
+        self._track("beside", (said.argmax(-1) == target)[there].float().mean().item())
+        return functional.cross_entropy(said.flatten(0, 1), target.flatten())
 
     def _answer_loss(self, tokens: Tensor, batch: Batch) -> Tensor:
         """Cross entropy of the answer and of the <turn|> after it."""

@@ -17,6 +17,7 @@ from torch.nn import functional
 from pytest_vtc.datasets.detail_scenes.placing import Box
 from pytest_vtc.datasets.detail_scenes.planning import DETAILS
 from pytest_vtc.datasets.detail_scenes.planning import make_scene as make_detail_scene
+from pytest_vtc.datasets.detail_scenes.positions import DIRECTIONS, neighbour
 from pytest_vtc.datasets.detail_scenes.rendering import render
 from pytest_vtc.datasets.detail_scenes.scenes import Scene as DetailScene
 from pytest_vtc.datasets.detail_scenes.scenes import Size, Task
@@ -38,6 +39,7 @@ CONTENTS = (
 _CONTENT = {name: i for i, name in enumerate(CONTENTS)}
 _COLOUR = {name: 1 + i for i, name in enumerate(COLOURS)}
 UNKNOWN = -1
+N_LABELS = 2 + len(DIRECTIONS)
 
 Asked = tuple[str, str, str]
 """Kind of a question, its text, its answer."""
@@ -70,7 +72,7 @@ class Batch:
 
     pixels: Tensor  # [B, patches, 768] in 0..1
     positions: Tensor  # [B, patches, 2], x then y
-    labels: Tensor  # [B, tokens, 2]: place in CONTENTS, 0 or 1 + colour
+    labels: Tensor  # [B, tokens, 6]: place in CONTENTS, 1 + colour, 1 + shape of the neighbour in each of DIRECTIONS
     questions: list[list[Asked]]
 
 
@@ -125,7 +127,7 @@ class TrainingData:
             # Matches the PIL resize of the image processor to 0.03 grey levels.
             vqa = functional.interpolate(self.vqa_pixels[picked].float(), size, mode="bicubic", antialias=True)
             pixels = torch.cat([vqa.round().clamp(0, 255), pixels])
-            labels = torch.cat([torch.full((n_vqa, rows * columns, 2), UNKNOWN), labels])
+            labels = torch.cat([torch.full((n_vqa, rows * columns, N_LABELS), UNKNOWN), labels])
             asked = [self.vqa[self.vqa_ids[i]] for i in picked]
             questions = [self.rng.sample(a, min(phase.questions_per_image, len(a))) for a in asked] + questions
         patches, positions = _patchify(pixels / 255)
@@ -151,33 +153,43 @@ class TrainingData:
 
 
 def _digit_labels(scene: Scene) -> Tensor:
-    labels = torch.zeros(scene.rows * scene.columns, 2, dtype=torch.long)
+    labels = torch.zeros(scene.rows * scene.columns, N_LABELS, dtype=torch.long)
+    labels[:, 2:] = UNKNOWN
     for digit in scene.digits:
-        labels[digit.cell] = torch.tensor([_CONTENT[f"digit {digit.value}"], _COLOUR[digit.colour]])
+        labels[digit.cell, :2] = torch.tensor([_CONTENT[f"digit {digit.value}"], _COLOUR[digit.colour]])
     return labels
 
 
 def detail_labels(scene: DetailScene) -> Tensor:
-    """Content and colour [tokens, 2] of what covers most of each token; UNKNOWN where that is little of either."""
-    found: list[tuple[Box, int, int]] = [
-        (thing.box, _CONTENT[f"{thing.kind} {thing.value}"], _COLOUR[thing.colour]) for thing in scene.things
-    ]
+    """Of each token the content and colour of what covers most of it, and the neighbours of that [tokens, 6].
+
+    UNKNOWN where little of the thing is there, and for the neighbours of what does not stand on a board.
+    """
+    nobody = [UNKNOWN] * len(DIRECTIONS)
+    found: list[tuple[Box, list[int]]] = []
+    for thing in scene.things:
+        around = nobody
+        if scene.task == "position":
+            beside = [neighbour(scene.things, thing, direction) for direction in DIRECTIONS]
+            around = [0 if other is None else 1 + list(SHAPES).index(other.value) for other in beside]
+        found.append((thing.box, [_CONTENT[f"{thing.kind} {thing.value}"], _COLOUR[thing.colour], *around]))
     if scene.chart:
         levels = [bar.level for bar in scene.chart.bars]
         for bar in scene.chart.bars:
             rank = "tallest " if bar.level == max(levels) else "shortest " if bar.level == min(levels) else ""
-            found.append((bar.box, _CONTENT[f"{rank}bar"], _COLOUR[bar.colour]))
-    labels = torch.zeros(scene.rows, scene.columns, 2, dtype=torch.long)
+            found.append((bar.box, [_CONTENT[f"{rank}bar"], _COLOUR[bar.colour], *nobody]))
+    labels = torch.zeros(scene.rows, scene.columns, N_LABELS, dtype=torch.long)
+    labels[..., 2:] = UNKNOWN
     most = torch.zeros(scene.rows, scene.columns)
-    for box, content, colour in found:
+    for box, label in found:
         across = _covered(box.left, box.right, scene.columns)
         covered = _covered(box.top, box.bottom, scene.rows)[:, None] * across
         whole = min(box.width, SOFT_TOKEN_PX) * min(box.height, SOFT_TOKEN_PX)
         wins = covered > most
-        labels[wins & (covered * 4 >= whole)] = torch.tensor([content, colour])
+        labels[wins & (covered * 4 >= whole)] = torch.tensor(label)
         labels[wins & (covered * 4 < whole)] = UNKNOWN
         most = torch.maximum(most, covered)
-    return labels.reshape(-1, 2)
+    return labels.reshape(-1, N_LABELS)
 
 
 def _covered(start: int, end: int, n: int) -> Tensor:
