@@ -15,24 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Split = Literal["train", "test"]
+from pytest_vtc.datasets.palette import COLOURS, SOFT_TOKEN_PX
 
-SOFT_TOKEN_PX = 48
-"""Side of the square of pixels behind one Gemma 4 soft token: 16 px patches, pooled 3 x 3."""
+Split = Literal["train", "test"]
 
 DIGIT_SIZES_PX = (29, 34, 39, 43, 48)
 """Sides a digit may have: 0.6 to 1 soft token."""
-
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (220, 30, 30),
-    "green": (30, 160, 40),
-    "blue": (40, 60, 220),
-    "yellow": (225, 200, 20),
-    "brown": (130, 80, 30),
-    "teal": (20, 160, 160),
-    "gray": (120, 120, 120),
-    "black": (10, 10, 10),
-}
 
 _STREAMS: dict[Split, int] = {"train": 101, "test": 202}
 _N_TRAIN_DIGITS = 1400

@@ -15,6 +15,7 @@ from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet
 from pytest_vtc.datasets.chartqa import ChartQa
 from pytest_vtc.datasets.csv_file import SUFFIXES as CSV_SUFFIXES
 from pytest_vtc.datasets.csv_file import csv_in, csv_samples
+from pytest_vtc.datasets.details import Details, DetailsLarge
 from pytest_vtc.datasets.docvqa import DocVqa
 from pytest_vtc.datasets.draws import drawn_from
 from pytest_vtc.datasets.easyvqa import EasyVqa
@@ -56,7 +57,7 @@ WHOSE = ("official", "lmms", "vlmevalkit")
 def known_datasets() -> dict[str, Dataset]:
     """Every dataset by name."""
     every: list[Dataset] = [
-        *(Probes(), EasyVqa(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()),
+        *(Probes(), EasyVqa(), Details(), DetailsLarge(), MmmuPro(), MmmuPro10(), MmmuProVision(), Gqa()),
         *(Mmmu(), MmBenchEn(), MmBenchCn(), Mme(), Pope(), HallusionBench(), ScienceQaImage()),
         *(SeedBench(), SeedBench2Plus(), Ai2d(), MmStar(), RealWorldQa()),
         *(VqaV2(), TextVqa(), VizWiz(), OcrBench(), ChartQa(), DocVqa()),

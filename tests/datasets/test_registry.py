@@ -35,7 +35,7 @@ def ids(samples: Sequence[Sample]) -> list[int]:
 
 def test_known_names() -> None:
     assert list(known_datasets()) == [
-        *("probes", "easyvqa", "mmmu_pro", "mmmu_pro_10", "mmmu_pro_vision", "gqa"),
+        *("probes", "easyvqa", "details", "details_large", "mmmu_pro", "mmmu_pro_10", "mmmu_pro_vision", "gqa"),
         *("mmmu", "mmbench_en", "mmbench_cn", "mme", "pope", "hallusionbench", "scienceqa"),
         *("seedbench", "seedbench2_plus", "ai2d", "mmstar", "realworldqa"),
         *("vqav2", "textvqa", "vizwiz", "ocrbench", "chartqa", "docvqa"),

@@ -1,218 +1,164 @@
 """Trains tiny-gemma4, the embedded checkpoint: a real `Gemma4ForConditionalGeneration` of about one million parameters.
 
-    python -m pytest_vtc.models.tiny_gemma4.train --output DIR [--seed 0] [--threads 2]
+    python -m pytest_vtc.models.tiny_gemma4.train --output DIR [--seed 0] [--threads 2] [--from CHECKPOINT]
 
-It learns easy-VQA (train split only) and the digit probes (train digits and train scenes only), in three phases:
+It learns easy-VQA (train split only), the digit probes (train digits and train scenes only) and the details (train
+scenes only), in six phases:
 
-1. *look*: a throw-away linear head names the digit and the colour behind each soft token. From the answer loss alone,
-   reading digits does not begin within the first thousand steps; with this head it takes minutes.
+1. *look*: a throw-away linear head names what stands behind each soft token, and its colour. From the answer loss
+   alone, reading digits does not begin within the first thousand steps; with this head it takes minutes. A second one
+   names, from the token of a shape on a board, what stands left of it, right of it, above and below.
 2. *answer*: the language model answers questions, still on small images (4 x 4 soft tokens).
 3. *full size*: images of the size the benchmark uses (8 x 8 soft tokens), mixed with smaller and oblong ones, so that
    counting cannot lean on a fixed number of background tokens.
+4. to 6., *look 2*, *answer 2* and *full 2*: the same once more with details beside easy-VQA and digits.
 
 Steps, not minutes, decide when a phase ends, so a seed gives the same run on the same machine and library versions.
-`train.log` beside this file is the log of the shipped run: its first line says on what it ran, its last how long.
+`--from CHECKPOINT` runs the phases from the fourth on, beginning with the weights of a checkpoint that has gone through
+the first three; what its tokenizer lacks is added. A run that was cut off goes on where its last `state.pt` was written
+(every 200 steps) if the same command is given again.
+
+The shipped checkpoint was made in two runs, and `train.log` beside this file holds both logs, one after the other: a
+run of phases 1 to 3, when there were no others and the head knew digits only, and a run `--from` its checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import math
 import platform
-import random
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import easy_vqa  # type: ignore[import-untyped]
-import numpy as np
 import torch
 import transformers
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import (
-    Gemma4Config,
-    Gemma4ForConditionalGeneration,
-    Gemma4TextConfig,
-    Gemma4VisionConfig,
-    GenerationConfig,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 
-from pytest_vtc.datasets.probe_scenes import COLOURS, SOFT_TOKEN_PX, Scene, make_scene
+from pytest_vtc.datasets.detail_scenes.planning import DETAILS
+from pytest_vtc.datasets.detail_scenes.positions import DIRECTIONS
+from pytest_vtc.datasets.detail_scenes.scenes import Size, Task
+from pytest_vtc.datasets.detail_scenes.vocabulary import SHAPES
+from pytest_vtc.datasets.palette import COLOURS
+from pytest_vtc.models.tiny_gemma4.model import build_model, carry_over, save
 from pytest_vtc.models.tiny_gemma4.tokenizer import build_tokenizer
+from pytest_vtc.models.tiny_gemma4.training_data import CONTENTS, UNKNOWN, Batch, Phase, TrainingData
 
-PATCH_PX = 16
-POOL = 3
-N_DIGITS, N_COLOURS = 10, len(COLOURS)
+SAVE_EVERY = 200
+"""Steps between two writings of `state.pt`."""
 
+_MIXED = ((8, 8), (8, 8), (8, 8), (5, 6), (6, 5), (9, 7), (7, 9))
+_SMALL: tuple[tuple[Task, Size], ...] = tuple(
+    (task, size)
+    for task, size in DETAILS.categories
+    if size in ("0.25", "0.5", "1") or (task in ("letter", "shape") and size == "2")
+)
+"""Categories that fit images of 4 x 4 soft tokens."""
+_BOARDS = tuple(category for category in DETAILS.categories if category[0] == "position")
+"""The slowest to be learned, and so shown more often."""
 
-@dataclass(frozen=True)
-class Phase:
-    name: str
-    steps: int
-    peak_lr: float
-    grids: tuple[tuple[int, int], ...]
-    images: int
-    questions_per_image: int
-    max_digits: int
-    vqa_share: float
-    answers: bool
-
-
-PHASES = (
+FIRST_PHASES = (
     Phase("look", 1000, 2e-3, ((4, 4),), 48, 0, 6, 0.0, False),
     Phase("answer", 2000, 2e-3, ((4, 4),), 48, 4, 5, 0.25, True),
-    Phase("full size", 1600, 8e-4, ((8, 8), (8, 8), (8, 8), (5, 6), (6, 5), (9, 7), (7, 9)), 16, 6, 8, 0.25, True),
+    Phase("full size", 1600, 8e-4, _MIXED, 16, 6, 8, 0.25, True),
 )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images of one size and what is asked about them. `labels` is -1 where a token's content is unknown."""
-
-    pixels: Tensor  # [B, patches, 768] in 0..1
-    positions: Tensor  # [B, patches, 2], x then y
-    labels: Tensor  # [B, tokens, 2]: 0 or 1 + digit, 0 or 1 + colour; -1 for easy-VQA
-    questions: list[list[tuple[str, str]]]
-
-
-class TrainingData:
-    """Draws batches; every random decision comes from the two seeded generators."""
-
-    def __init__(self, seed: int) -> None:
-        texts, answers, image_ids = easy_vqa.get_train_questions()
-        paths = easy_vqa.get_train_image_paths()
-        self.vqa: dict[int, list[tuple[str, str]]] = defaultdict(list)
-        for text, answer, image_id in zip(texts, answers, image_ids, strict=True):
-            self.vqa[image_id].append((text, answer))
-        self.vqa_ids = sorted(self.vqa)
-        images = [np.array(Image.open(paths[i]).convert("RGB")) for i in self.vqa_ids]
-        self.vqa_pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-        self.rng = random.Random(seed)
-        self.next_scene = seed * 10_000_000
-
-    def words(self) -> set[str]:
-        questions = [qa for qas in self.vqa.values() for qa in qas]
-        questions += [(f"what digit is {colour} ?", str(n)) for colour in COLOURS for n in range(N_DIGITS)]
-        questions += [("how many digits are there ?", "1")]
-        return {word for text, answer in questions for word in [*text.replace("?", " ?").split(), answer]}
-
-    def batch(self, phase: Phase) -> Batch:
-        rows, columns = self.rng.choice(phase.grids)
-        n_vqa = int(phase.images * phase.vqa_share) if rows == columns else 0
-        scenes = [self._scene(rows, columns, phase.max_digits) for _ in range(phase.images - n_vqa)]
-        pixels = torch.from_numpy(np.stack([s.render() for s in scenes])).permute(0, 3, 1, 2).float()
-        labels = torch.stack([_token_labels(s) for s in scenes])
-        questions = [self._ask(s, phase.questions_per_image) for s in scenes]
-        if n_vqa:
-            picked = self.rng.sample(range(len(self.vqa_ids)), n_vqa)
-            size = (rows * SOFT_TOKEN_PX, columns * SOFT_TOKEN_PX)
-            # Matches the PIL resize of the image processor to 0.03 grey levels.
-            vqa = functional.interpolate(self.vqa_pixels[picked].float(), size, mode="bicubic", antialias=True)
-            pixels = torch.cat([vqa.round().clamp(0, 255), pixels])
-            labels = torch.cat([torch.full((n_vqa, rows * columns, 2), -1), labels])
-            asked = [self.vqa[self.vqa_ids[i]] for i in picked]
-            questions = [self.rng.sample(a, min(phase.questions_per_image, len(a))) for a in asked] + questions
-        patches, positions = _patchify(pixels / 255)
-        return Batch(patches, positions, labels, questions)
-
-    def _scene(self, rows: int, columns: int, max_digits: int) -> Scene:
-        self.next_scene += 1
-        return make_scene("train", self.next_scene, rows, columns, max_digits)
-
-    def _ask(self, scene: Scene, n: int) -> list[tuple[str, str]]:
-        *digits, count = [(q.text, q.answer) for q in scene.questions()]
-        return [*self.rng.sample(digits, min(n - 1, len(digits))), count] if n else []
-
-
-def _token_labels(scene: Scene) -> Tensor:
-    labels = torch.zeros(scene.rows * scene.columns, 2, dtype=torch.long)
-    for digit in scene.digits:
-        labels[digit.cell] = torch.tensor([1 + digit.value, 1 + list(COLOURS).index(digit.colour)])
-    return labels
-
-
-def _patchify(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, 3, H, W] -> patches [B, P, 768] in raster order and their (x, y) [B, P, 2], as the image processor does."""
-    b, _, height, width = pixels.shape
-    h, w = height // PATCH_PX, width // PATCH_PX
-    patches = pixels.reshape(b, 3, h, PATCH_PX, w, PATCH_PX).permute(0, 2, 4, 3, 5, 1).reshape(b, h * w, -1)
-    x, y = torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy")
-    return patches, torch.stack([x, y], -1).reshape(1, h * w, 2).expand(b, -1, -1)
-
-
-def build_model(tokenizer: PreTrainedTokenizerFast) -> Gemma4ForConditionalGeneration:
-    token: Any = tokenizer.convert_tokens_to_ids
-    text = Gemma4TextConfig(
-        vocab_size=len(tokenizer), vocab_size_per_layer_input=len(tokenizer), hidden_size=128, intermediate_size=256,
-        num_hidden_layers=4, layer_types=["sliding_attention", "full_attention"] * 2, sliding_window=512,
-        num_attention_heads=4, num_key_value_heads=2, head_dim=32, hidden_size_per_layer_input=16,
-        global_head_dim=32,  # pyright: ignore[reportCallIssue]  (read by the class, not in its signature)
-        final_logit_softcapping=30.0, max_position_embeddings=2048,
-        pad_token_id=token("<pad>"), eos_token_id=token("<eos>"), bos_token_id=token("<bos>"),
-    )  # fmt: skip
-    vision = Gemma4VisionConfig(
-        hidden_size=96, intermediate_size=192, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4,
-        head_dim=24, patch_size=PATCH_PX, pooling_kernel_size=POOL, position_embedding_size=256,
-    )  # fmt: skip
-    config = Gemma4Config(
-        text_config=text, vision_config=vision, audio_config=None,
-        boi_token_id=token("<|image>"), image_token_id=token("<|image|>"), eoi_token_id=token("<image|>"),
-        boa_token_id=token("<|audio>"), audio_token_id=token("<|audio|>"), eoa_token_index=token("<audio|>"),
-        video_token_id=token("<|video|>"),
-    )  # fmt: skip
-    model = Gemma4ForConditionalGeneration(config)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            # Reaches the tied token embeddings through lm_head: scaled by sqrt(128) they match the image tokens.
-            nn.init.normal_(module.weight, std=module.in_features**-0.5)
-    # The class starts this table at ones, which drowns the image.
-    tower: Any = model.model.vision_tower
-    nn.init.normal_(tower.patch_embedder.position_embedding_table, std=0.5)
-    return model
+DETAIL_PHASES = (
+    Phase("look 2", 1500, 2e-3, ((4, 4),), 48, 0, 6, 0.0, False, 0.8, _SMALL),
+    Phase("answer 2", 1300, 1.5e-3, ((4, 4), (5, 5)), 32, 3, 6, 0.15, True, 0.6, _SMALL + _BOARDS[:3]),
+    Phase("full 2", 1800, 1e-3, ((8, 8),), 16, 4, 8, 0.15, True, 0.625, DETAILS.categories + _BOARDS),
+)
 
 
 class Trainer:
-    """The model, its throw-away auxiliary head, and one optimiser over both."""
+    """The model, its two throw-away auxiliary heads, and one optimiser over all."""
 
     def __init__(self, data: TrainingData, tokenizer: PreTrainedTokenizerFast, log: Callable[[str], None]) -> None:
         self.data, self.tokenizer, self.log = data, tokenizer, log
         self.model: Any = build_model(tokenizer)
-        self.look_head = nn.Linear(128, 1 + N_DIGITS + 1 + N_COLOURS)
+        self.look_head = nn.Linear(128, len(CONTENTS) + 1 + len(COLOURS))
         # Most tokens are background: weigh them down, or the head learns to say "nothing here".
-        self.digit_weight = torch.tensor([0.2] + [1.0] * N_DIGITS)
-        self.colour_weight = torch.tensor([0.2] + [1.0] * N_COLOURS)
-        parameters = [*self.model.parameters(), *self.look_head.parameters()]
+        self.content_weight = torch.tensor([0.2] + [1.0] * (len(CONTENTS) - 1))
+        self.colour_weight = torch.tensor([0.2] + [1.0] * len(COLOURS))
+        self.neighbour_head = nn.Linear(128, len(DIRECTIONS) * (1 + len(SHAPES)))
+        parameters = [
+            *self.model.parameters(),
+            *self.look_head.parameters(),
+            *self.neighbour_head.parameters(),
+        ]
         self.optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.01, betas=(0.9, 0.98))
         self.running: dict[str, float] = {}
+        self.step = 0
+        self.seconds_before = 0.0
         self.started = time.monotonic()
         self.token_ids: dict[str, list[int]] = {}
 
-    def run(self, phases: Sequence[Phase]) -> None:
-        step = 0
-        for phase in phases:
-            for i in range(phase.steps):
+    def run(self, phases: Sequence[Phase], state: Path) -> None:
+        """Go through the phases, from where the state in the file `state` ends if there is one."""
+        if state.exists():
+            self._restore(state)
+        plan = [
+            (phase, i)
+            for phase, first in zip(phases, itertools.accumulate((p.steps for p in phases), initial=0), strict=False)
+            for i in range(phase.steps)
+            if first + i >= self.step
+        ]
+        # One batch ahead: what it costs to draw scenes is hidden behind the step before.
+        with ThreadPoolExecutor(1) as drawer:
+            drawn = [drawer.submit(self._draw, phase) for phase, _ in plan[:1]]
+            for (phase, i), following in zip(plan, [*plan[1:], None], strict=True):
+                batch, data_state = drawn.pop().result()
+                if following:
+                    drawn.append(drawer.submit(self._draw, following[0]))
                 warm_up = min(1.0, (i + 1) / 200)
                 decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * i / phase.steps))
-                self._step(phase, phase.peak_lr * warm_up * decay)
-                step += 1
-                if step % 100 == 0:
+                self._step(phase, batch, phase.peak_lr * warm_up * decay)
+                self.step += 1
+                if self.step % 100 == 0:
                     shown = "  ".join(f"{k} {v:.3f}" for k, v in sorted(self.running.items()))
-                    self.log(f"step {step:5d}  {phase.name:9s}  {shown}  {time.monotonic() - self.started:.0f} s")
+                    self.log(f"step {self.step:5d}  {phase.name:9s}  {shown}  {self.seconds():.0f} s")
+                if self.step % SAVE_EVERY == 0:
+                    self._save_state(state, data_state)
 
-    def _step(self, phase: Phase, lr: float) -> None:
-        batch = self.data.batch(phase)
+    def _draw(self, phase: Phase) -> tuple[Batch, Any]:
+        """A batch, and the state of the data after it."""
+        return self.data.batch(phase), self.data.state()
+
+    def seconds(self) -> float:
+        """How long the training has taken, without what came after the last `state.pt` of a run that was cut off."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def _save_state(self, path: Path, data_state: Any) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "heads": [head.state_dict() for head in (self.look_head, self.neighbour_head)],
+            "optimiser": self.optimiser.state_dict(), "step": self.step, "seconds": self.seconds(),
+            "running": self.running, "data": data_state,
+        }  # fmt: skip
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def _restore(self, path: Path) -> None:
+        state: dict[str, Any] = torch.load(path, weights_only=False)
+        self.model.load_state_dict(state["model"])
+        for head, saved in zip((self.look_head, self.neighbour_head), state["heads"], strict=True):
+            head.load_state_dict(saved)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds_before, self.running = state["step"], state["seconds"], state["running"]
+        self.data.restore(state["data"])
+        self.log(f"goes on after step {self.step}")
+
+    def _step(self, phase: Phase, batch: Batch, lr: float) -> None:
         output = self.model.model.get_image_features(batch.pixels, batch.positions, return_dict=True)
         tokens = torch.stack(list(output.pooler_output))
-        loss = self._look_loss(tokens, batch.labels)
+        loss = self._look_loss(tokens, batch.labels) + self._neighbour_loss(tokens, batch.labels)
         if phase.answers:
             loss = 0.3 * loss + self._answer_loss(tokens, batch)
         for group in self.optimiser.param_groups:
@@ -224,42 +170,55 @@ class Trainer:
         self._track("loss", loss.item())
 
     def _look_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        known = labels[..., 0] >= 0
-        digit, colour = self.look_head(tokens[known]).split([1 + N_DIGITS, 1 + N_COLOURS], dim=-1)
+        known = labels[..., 0] != UNKNOWN
+        content, colour = self.look_head(tokens[known]).split([len(CONTENTS), 1 + len(COLOURS)], dim=-1)
         target = labels[known]
-        is_digit = target[:, 0] > 0
-        self._track("looked", (digit.argmax(-1) == target[:, 0])[is_digit].float().mean().item())
-        return functional.cross_entropy(digit, target[:, 0], self.digit_weight) + functional.cross_entropy(
-            colour, target[:, 1], self.colour_weight
-        )
+        is_thing = target[:, 0] > 0
+        self._track("looked", (content.argmax(-1) == target[:, 0])[is_thing].float().mean().item())
+        loss = functional.cross_entropy(content, target[:, 0], self.content_weight)
+        return loss + functional.cross_entropy(colour, target[:, 1], self.colour_weight)
+
+    def _neighbour_loss(self, tokens: Tensor, labels: Tensor) -> Tensor | float:
+        known = labels[..., 2] != UNKNOWN
+        if not known.any():
+            return 0.0
+        said = self.neighbour_head(tokens[known]).unflatten(-1, (len(DIRECTIONS), -1))
+        target = labels[known][:, 2:]
+        there = target > 0
+        self._track("beside", (said.argmax(-1) == target)[there].float().mean().item())
+        return functional.cross_entropy(said.flatten(0, 1), target.flatten())
 
     def _answer_loss(self, tokens: Tensor, batch: Batch) -> Tensor:
         """Cross entropy of the answer and of the <turn|> after it."""
-        rows, owners, kinds = [], [], []
-        for image, asked in enumerate(batch.questions):
-            for text, answer in asked:
-                rows.append(self._conversation(text, answer, tokens.shape[1]))
-                owners.append(image)
-                kinds.append("vqa" if batch.labels[image, 0, 0] < 0 else "count" if text.startswith("how") else "digit")
-        padded = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt", padding=True)
-        ids = padded["input_ids"]
-        features: Any = [tokens[o] for o in owners]
+        conversations = [
+            [self._conversation(text, answer, tokens.shape[1]) for _, text, answer in asked]
+            for asked in batch.questions
+        ]
+        kinds = [kind for asked in batch.questions for kind, _, _ in asked]
+        packed = pack(conversations, tokens.shape[1] + self._image_at() + 2, self.model.config.text_config.pad_token_id)
+        features: Any = list(tokens)
         output = self.model(
-            input_ids=ids,
-            attention_mask=padded["attention_mask"],
-            mm_token_type_ids=(ids == self.model.config.image_token_id).long(),
+            input_ids=packed.ids,
+            attention_mask={"full_attention": packed.mask, "sliding_attention": packed.mask},
+            position_ids=packed.positions,
+            mm_token_type_ids=(packed.ids == self.model.config.image_token_id).long(),
             mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=features)},
-            logits_to_keep=3,
         )
-        logits, target = output.logits[:, :2], ids[:, -2:]
+        # The <turn|> at the end of each conversation is predicted one token before it, the answer two.
+        row, end = packed.ends.T
+        logits = torch.stack([output.logits[row, end - 2], output.logits[row, end - 1]], 1)
+        target = torch.stack([packed.ids[row, end - 1], packed.ids[row, end]], 1)
         right = (logits.argmax(-1) == target).all(-1)
-        for kind in ("vqa", "digit", "count"):
+        for kind in sorted(set(kinds)):
             mask = torch.tensor([k == kind for k in kinds])
-            if mask.any():
-                self._track(kind, right[mask].float().mean().item())
+            self._track(kind, right[mask].float().mean().item())
         return functional.cross_entropy(logits[:, 0], target[:, 0]) + 0.1 * functional.cross_entropy(
             logits[:, 1], target[:, 1]
         )
+
+    def _image_at(self) -> int:
+        """How many tokens of a conversation stand before the image."""
+        return prompt_ids(self.tokenizer, "").index(self.model.config.image_token_id)
 
     def _conversation(self, text: str, answer: str, n_tokens: int) -> list[int]:
         """Token ids of a whole turn, up to and with the model's <turn|>, the image placeholder expanded."""
@@ -277,29 +236,51 @@ class Trainer:
         self.running[name] = value if name not in self.running else 0.98 * self.running[name] + 0.02 * value
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Conversations about one image in one row, which share what comes before their questions."""
+
+    ids: Tensor  # [B, L]
+    positions: Tensor  # [B, L]
+    mask: Tensor  # [B, 1, L, L], true where a token may look
+    ends: Tensor  # [conversations, 2]: row and place of the last token of each
+
+
+def pack(conversations: Sequence[Sequence[Sequence[int]]], n_shared: int, pad: int) -> Packed:
+    """Write the conversations of each image one after another, the first `n_shared` tokens of all of them once.
+
+    A token sees what it would see if each conversation stood in a row of its own, at the same positions.
+    """
+    length = max(n_shared + sum(len(ids) - n_shared for ids in row) for row in conversations)
+    ids = torch.full((len(conversations), length), pad)
+    positions = torch.arange(length).repeat(len(conversations), 1)
+    owner = torch.zeros(len(conversations), length, dtype=torch.long)
+    ends: list[tuple[int, int]] = []
+    for i, row in enumerate(conversations):
+        ids[i, :n_shared] = torch.tensor(row[0][:n_shared])
+        at = n_shared
+        for n, conversation in enumerate(row, 1):
+            until = at + len(conversation) - n_shared
+            ids[i, at:until] = torch.tensor(conversation[n_shared:])
+            positions[i, at:until] = torch.arange(n_shared, len(conversation))
+            owner[i, at:until] = n
+            ends.append((i, until - 1))
+            at = until
+        owner[i, at:] = len(row) + 1
+    shared = (owner == 0)[:, None] | (owner[:, :, None] == owner[:, None])
+    return Packed(ids, positions, (shared & torch.ones(length, length).tril().bool())[:, None], torch.tensor(ends))
+
+
 def prompt_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
     message: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
     prompt: Any = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     return tokenizer(prompt, add_special_tokens=False)["input_ids"]
 
 
-def save(model: Gemma4ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write the files a Gemma 4 checkpoint consists of. Weights in bfloat16, as the real ones."""
-    token = tokenizer.convert_tokens_to_ids
-    # Sampling by default, as the real checkpoints: whoever evaluates greedily has to say so.
-    model.generation_config = GenerationConfig(
-        do_sample=True, temperature=1.0, top_k=64, top_p=0.95, bos_token_id=token("<bos>"), pad_token_id=token("<pad>"),
-        eos_token_id=[token("<eos>"), token("<turn|>"), token("<|tool_response>")],
-    )  # fmt: skip
-    weights: Any = model
-    weights.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    Gemma4ImageProcessorPil(max_soft_tokens=70).save_pretrained(folder)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--output", type=Path, required=True, help="folder for the checkpoint and train.log")
+    parser.add_argument("--from", dest="begin", type=Path, help="a checkpoint to begin the fourth phase with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps to run, for a quick try")
@@ -307,7 +288,7 @@ def main() -> None:
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     options.output.mkdir(parents=True, exist_ok=True)
-    with (options.output / "train.log").open("w") as log_file:
+    with (options.output / "train.log").open("a") as log_file:
 
         def log(line: str) -> None:
             print(line, flush=True)
@@ -321,9 +302,15 @@ def main() -> None:
         tokenizer = build_tokenizer(data.words())
         trainer = Trainer(data, tokenizer, log)
         log(f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters, {len(tokenizer)} tokens")
-        trainer.run([dataclasses.replace(p, steps=max(1, int(p.steps * options.scale))) for p in PHASES])
+        phases = FIRST_PHASES + DETAIL_PHASES
+        if options.begin:
+            phases = DETAIL_PHASES
+            lacking = carry_over(trainer.model, tokenizer, options.begin)
+            log(f"begins with the weights of a checkpoint whose tokenizer lacks {lacking} pieces")
+        scaled = [dataclasses.replace(p, steps=max(1, int(p.steps * options.scale))) for p in phases]
+        trainer.run(scaled, options.output / "state.pt")
         save(trainer.model, tokenizer, options.output)
-        log(f"finished in {(time.monotonic() - trainer.started) / 60:.1f} minutes")
+        log(f"finished in {trainer.seconds() / 60:.1f} minutes")
 
 
 if __name__ == "__main__":
