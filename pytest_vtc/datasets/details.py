@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_vtc.datasets.base import Dataset, Progress, Sample
+from pytest_vtc.datasets.base import Dataset, Draw, Progress, Sample
 from pytest_vtc.datasets.detail_scenes.planning import DETAILS, DETAILS_LARGE, make_scene
 from pytest_vtc.datasets.detail_scenes.scenes import Layout, Scene, Split
 
@@ -56,7 +56,7 @@ class _DrawnDetails(Dataset):
     def state(self, home: Path) -> str:
         return f"built in, drawn on the spot ({self.n_scenes:,} scenes)"
 
-    def fetch(self, home: Path, source: Path | None, progress: Progress) -> Path | None:
+    def fetch(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None = None) -> Path | None:
         progress(f"{self.name} is built in: nothing to fetch")
         return None
 
