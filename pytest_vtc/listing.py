@@ -103,15 +103,20 @@ def _gigabytes(amount: float) -> str:
 
 
 def _datasets() -> Iterator[str]:
+    """Two lines or more for each: what it asks; what of it is here, how it is scored, whose it is."""
     home = data_home()
-    known = known_datasets().values()
-    rows = [[d.name, d.state(home), d.scoring, d.licence, d.description] for d in known]
-    rows += [[spec, state_of(path), "", "", "a table of your own"] for spec, path in fetched_tables(home)]
-    headers = ["name", "state", "scoring", "licence", "description"]
+    known = known_datasets()
+    tables = [(spec, state_of(path)) for spec, path in fetched_tables(home)]
+    indent = max(map(len, known)) + 4
     yield "Datasets"
-    yield tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
+    for name, dataset in known.items():
+        yield from _hanging(f"  {name}", dataset.description, indent)
+        about = [dataset.state(home), f"scored by {dataset.scoring}", dataset.licence, dataset.note]
+        yield from _hanging("", "; ".join(part for part in about if part), indent)
+    for spec, state in tables:
+        yield from _hanging(f"  {spec}", f"a table of your own; {state}", indent)
+    yield ""
     for note in (
-        *(f"{d.name}: {d.note}." for d in known if d.note),
         "Also: any manifest.jsonl, *.csv beside its images, or folder of images, by path; any table of the Hub as "
         "hf:owner/name, or of a folder as hf:./folder.",
         f"Fetched datasets lie in {home}. `fetch NAME --n 500` fetches a part, drawn as `--vtc-n 500` draws it.",
