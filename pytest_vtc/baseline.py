@@ -11,6 +11,7 @@ from pytest_vtc.cells import Cell, Measurement
 from pytest_vtc.datasets.registry import data_home, open_samples
 from pytest_vtc.gates import Verdict
 from pytest_vtc.manifest_fields import DatasetInfo, Manifest
+from pytest_vtc.option_values import of_datasets
 from pytest_vtc.regression import judge, not_judged
 from pytest_vtc.results import Results
 from pytest_vtc.run_comparison import CellComparison, Flip, Measured, compare_runs
@@ -228,8 +229,8 @@ def baseline_of(sweep: Sweep, selected: Collection[str], manifest: Manifest) -> 
     specs = dict(zip(names, settings.data or names, strict=True))
 
     def content(name: str, n: int) -> str:
-        style, columns = settings.prompt_style, settings.columns
-        return open_samples(specs[name], data_home(), n, settings.seed, None, style, columns).fingerprint()
+        style = of_datasets("prompt-style", settings.prompt_style, list(specs.values()))[specs[name]]
+        return open_samples(specs[name], data_home(), n, settings.seed, None, style, settings.columns).fingerprint()
 
     return open_baseline(
         settings.baseline, settings.max_regression, manifest, expected, settings.output, content=content

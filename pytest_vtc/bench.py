@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pytest_vtc.case_keys import CaseKeys
-from pytest_vtc.case_scores import Answered, CaseScores, Result
+from pytest_vtc.case_scores import AnsweredCase, CaseScores, Result
 from pytest_vtc.cells import CaseFailed, Generation, Measurement
 from pytest_vtc.collection import CaseItem, SkippedCellItem
 from pytest_vtc.datasets.base import DatasetError, Sample
@@ -320,7 +320,7 @@ class Bench:
         pairs = list(zip(cases, computed, strict=True))
         failed = {case.order: found for case, found in pairs if isinstance(found, CaseFailed)}
         return failed | self._scored(
-            Answered(case, found, cached=False) for case, found in pairs if isinstance(found, Generation)
+            AnsweredCase(case, found, cached=False) for case, found in pairs if isinstance(found, Generation)
         )
 
     def _company(self, order: int, keys: Mapping[int, str]) -> Company:
@@ -348,13 +348,13 @@ class Bench:
         except StoreError as error:
             self._stop(str(error))
         results |= self._scored(
-            Answered(wanted[order], found[key], cached=not self._computed[order])
+            AnsweredCase(wanted[order], found[key], cached=not self._computed[order])
             for order, key in keys.items()
             if key in found
         )
         return results, keys
 
-    def _scored(self, answers: Iterable[Answered]) -> dict[int, Result]:
+    def _scored(self, answers: Iterable[AnsweredCase]) -> dict[int, Result]:
         try:
             return self._scores.results(answers)
         except StoreError as error:

@@ -19,7 +19,7 @@ Result = Measurement | CaseFailed
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredCase:
     """A case and what the model did. cached: that came from the store."""
 
     case: Case
@@ -37,7 +37,7 @@ class CaseScores:
             judge = Judge(self._choice.model, ChatClient(endpoint(self._choice.url)), replies)
         self._judge = judge
 
-    def results(self, answers: Iterable[Answered]) -> dict[int, Result]:
+    def results(self, answers: Iterable[AnsweredCase]) -> dict[int, Result]:
         """A measurement of each case, by its order, or why a judge did not score it.
 
         The judge is asked about all of them together. Raises StoreError if its replies cannot be kept.
@@ -55,7 +55,7 @@ class CaseScores:
             scores |= dict(zip(questions, verdicts, strict=True))
         return {answer.case.order: _result(answer, scores[answer.case.order]) for answer in every}
 
-    def _question(self, answer: Answered) -> Question | None:
+    def _question(self, answer: AnsweredCase) -> Question | None:
         """What the judge is asked about an answer; None if it is scored without one, as blank ones are."""
         data, sample, said = answer.case.block.data, answer.case.sample, answer.generation.answer
         by = judged_rule(data)
@@ -65,7 +65,7 @@ class CaseScores:
         return Question(by, self._choice.prompts[data.name], asked, sample.images)
 
 
-def _score(answer: Answered) -> Score | None:
+def _score(answer: AnsweredCase) -> Score | None:
     """The score of an answer that no judge is asked about; None where there is nothing to score by."""
     sample, data = answer.case.sample, answer.case.block.data
     if not sample.answers or data.scoring == "none":
@@ -76,7 +76,7 @@ def _score(answer: Answered) -> Score | None:
     return judged(rule(data.scoring), said, sample.answers, sample.options, sample.facts, literal=data.literal)
 
 
-def _result(answer: Answered, score: Score | JudgeError | None) -> Result:
+def _result(answer: AnsweredCase, score: Score | JudgeError | None) -> Result:
     case, sample = answer.case, answer.case.sample
     if isinstance(score, JudgeError):
         return CaseFailed(f"answered, but not judged: {score}. The answer is kept: --lf has it judged again")

@@ -20,7 +20,8 @@ _REPEATED = ("gate", "judge-prompt")
 
 _LISTS = {flag for option in OPTIONS if option.is_list and option.name not in _REPEATED for flag in option.flags}
 _LISTS.add(_CONFORMANCE)
-_NAMES_ONLY = {flag for option in OPTIONS if option.name == "random-weights" for flag in option.flags}
+_NAMES = ("random-weights", "scoring", "prompt-style")
+_NAMES_ONLY = {flag for option in OPTIONS if option.name in _NAMES for flag in option.flags}
 """Lists of names of which none can be a file: one that exists is a test path."""
 
 

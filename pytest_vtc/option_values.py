@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,6 +49,22 @@ def split_list(text: str) -> list[str]:
 def strings(value: Any) -> tuple[str, ...]:
     # Repeats are dropped: the same cell twice would be the same item twice.
     return tuple(dict.fromkeys(part for item in as_list(value) for part in split_list(str(item))))
+
+
+def of_datasets(option: str, entries: Sequence[str], specs: Sequence[str]) -> dict[str, str | None]:
+    """What each dataset is to have: `DATASET=VALUE` for one, `VALUE` for those that no other entry names.
+
+    specs: the datasets as they were asked for. Raises OptionError.
+    """
+    general = [entry for entry in entries if "=" not in entry]
+    named = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+    if len(general) > 1:
+        raise OptionError(
+            f"--vtc-{option}: {general[0]} or {general[1]}? say for which dataset: {specs[0]}={general[0]}"
+        )
+    if strange := [name for name in named if name not in specs]:
+        raise OptionError(f"--vtc-{option}: {strange[0]}={named[strange[0]]}: the run has only {', '.join(specs)}")
+    return {spec: named.get(spec, general[0] if general else None) for spec in specs}
 
 
 def ratios(value: Any) -> tuple[float, ...]:

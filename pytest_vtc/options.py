@@ -41,7 +41,8 @@ class Settings:
     """What was asked for. None (or empty) means that nobody said: the sweep fills in what suits.
 
     compressors, data and models are names, specs or paths, not yet looked up. n: samples per dataset, "all", or None
-    for each dataset's own default. random_seeds: how often a compressor with a parameter `seed` is measured.
+    for each dataset's own default. random_seeds: how often a compressor with a parameter `seed` is measured. scoring,
+    prompt_style: entries as `option_values.of_datasets` reads them.
     """
 
     models: tuple[str, ...]
@@ -68,8 +69,8 @@ class Settings:
     baseline: Path | None = None
     max_regression: float | None = None
     sequential: bool = False
-    scoring: str | None = None
-    prompt_style: str | None = None
+    scoring: tuple[str, ...] = ()
+    prompt_style: tuple[str, ...] = ()
     judge: str | None = None
     judge_model: str | None = None
     judge_prompts: tuple[str, ...] = ()
@@ -130,10 +131,10 @@ OPTIONS = (
             "image=a,question=b,answer=c, and options, category, id, group if there are such; several as image=a+b; "
             "default: by their names", "ROLE=COLUMN,...", file_keys=("columns",)),
     _Option("scoring", "how answers are scored: official, lmms (lmms-eval) or vlmevalkit, to the letter, as far as the "
-            "dataset has them; or a rule's name; or none; default: the dataset's rule, but empty answers are wrong",
-            "RULE", file_keys=("scoring",)),
-    _Option("prompt-style", "whose wording prompts have, such as official, lmms or vlmevalkit; default: the dataset's",
-            "STYLE", file_keys=("prompt_style",)),
+            "dataset has them; or a rule's name; or none; DATASET=RULE for one of several datasets; default: the "
+            "dataset's rule, but empty answers are wrong", "RULE", True, ini_type="args", file_keys=("scoring",)),
+    _Option("prompt-style", "whose wording prompts have, such as official, lmms or vlmevalkit; DATASET=STYLE for one "
+            "of several datasets; default: the dataset's", "STYLE", True, ini_type="args", file_keys=("prompt_style",)),
     _Option("judge", "endpoint (OpenAI-compatible chat completions) of the language model that scores the answers of "
             "mm_vet, llava_bench and mia_bench, such as https://api.openai.com/v1; its key is taken from the "
             "environment variable VTC_JUDGE_API_KEY or OPENAI_API_KEY", "URL", file_keys=("judge",)),
@@ -266,8 +267,8 @@ def read_settings(config: pytest.Config) -> Settings:
         baseline=None if baseline is None else Path(str(baseline)).expanduser(),
         max_regression=max_regression,
         sequential=flags["sequential"],
-        scoring=None if values["scoring"] is None else str(values["scoring"]),
-        prompt_style=None if values["prompt-style"] is None else str(values["prompt-style"]),
+        scoring=strings(values["scoring"]),
+        prompt_style=strings(values["prompt-style"]),
         judge=None if values["judge"] is None else check_url(str(values["judge"])),
         judge_model=None if values["judge-model"] is None else str(values["judge-model"]),
         judge_prompts=tuple(map(str, as_list(values["judge-prompt"]))),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pytest_vtc.cells import Cell, Measurement
 from pytest_vtc.sample_tables import SampleTable, sample_tables
+from pytest_vtc.scoring import GROUP_SIZE
 from pytest_vtc.scoring.published import Answered, Published, metric
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class _Table:
     def __init__(self, about: SampleTable, published: Published, whole_groups: bool) -> None:
         self.about = about
         self.scored = {cell: ~np.isnan(column.by_sample(about.n_samples)) for cell, column in about.columns.items()}
+        self._group_sizes = _group_sizes(about)
         self._published = published
         self._whole_groups = whole_groups
         self._answered: dict[Cell, dict[int, Answered]] = {}
@@ -105,8 +107,7 @@ class _Table:
 
     def _without_cut_groups(self, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
         """The samples, without cut groups if those count for nothing, and how many groups are cut."""
-        codes = self.about.group_codes
-        whole = np.bincount(codes)
+        codes, whole = self.about.group_codes, self._group_sizes
         here = np.bincount(codes[wanted], minlength=len(whole))
         cut = (here > 0) & (here < whole)
         return (wanted & ~cut[codes] if self._whole_groups else wanted), int(cut.sum())
@@ -126,6 +127,16 @@ class _Table:
             found = self._published.figures([answered[int(row)] for row in np.flatnonzero(wanted)])
             self._figures[key] = {name: float(value) for name, value in found.items() if math.isfinite(value)}
         return self._figures[key]
+
+
+def _group_sizes(about: SampleTable) -> NDArray[np.intp]:
+    """How many samples each group has: of those that are never cut the dataset says so, others have what was run."""
+    sizes = np.bincount(about.group_codes)
+    for column in about.columns.values():
+        for row, measurement in zip(column.rows, column.measurements, strict=True):
+            if (size := measurement.facts.get(GROUP_SIZE)) is not None:
+                sizes[about.group_codes[row]] = int(size)
+    return sizes
 
 
 def _tables(results: Results) -> list[_Table]:

@@ -101,7 +101,7 @@ class CellSummary(AgainstStock):
     n_beyond_window: cases whose uncompressed sequence is longer than the model's sliding window.
     by_chance, by_default: sums of scores of unparsed cases: of those that the rule scored by the chance that a guess is
     right, and of those for which it took another answer that it falls back on.
-    n_yes: cases read as "yes", where every answer that the dataset expects is "yes" or "no"; None elsewhere.
+    n_yes: cases read as "yes", where "yes" and "no" are all that the dataset expects and a rule reads; else None.
     scored: False where the dataset has no answers. n_scored: measured cases whose sample has an answer.
     accuracy: mean score over them, 0 to 1; None if there are none.
     versus: against stock, over the samples scored in both; None for stock and where there are none.
@@ -251,7 +251,7 @@ def _summary(
         by_chance=math.fsum(m.score for m in found if m.unparsed and m.parsed is None and m.score),
         by_default=math.fsum(m.score for m in found if m.unparsed and m.parsed is not None and m.score),
         n_yes=sum(m.parsed is not None and m.parsed.strip().lower() == "yes" for m in found)
-        if table.yes_or_no
+        if table.yes_or_no and table.scored
         else None,
         n_truncated=sum(m.generation.truncated for m in found),
         n_beyond_window=sum(m.generation.beyond_window for m in found),

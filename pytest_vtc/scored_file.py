@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytest_vtc.datasets.base import Sample, SampleSet
-from pytest_vtc.datasets.registry import data_home, open_samples
+from pytest_vtc.datasets.registry import WHOSE, data_home, open_samples
 from pytest_vtc.report.columns import Column, tabulated
 from pytest_vtc.report.figures import NOTHING, percent
 from pytest_vtc.scoring import NO_FACTS, Score, judged, rule
@@ -27,7 +27,7 @@ class ScoredFileError(ValueError):
 
 
 @dataclass(frozen=True)
-class Answered:
+class Line:
     """One line of the file. of: the cell that it belongs to, "" where the file is not a run's."""
 
     of: str
@@ -72,6 +72,8 @@ def score_file(path: Path, data: str | None, scorings: Sequence[str], literal: b
             raise ScoredFileError("name a rule by --scoring, or the dataset by --data")
         rules = [(name, name, literal) for name in scorings]
         for name in scorings:
+            if name in WHOSE:
+                raise ScoredFileError(f"--scoring {name}: which rule that is depends on the dataset; add --data")
             rule(name)
         lines = list(_read(path, None))
     else:
@@ -80,9 +82,9 @@ def score_file(path: Path, data: str | None, scorings: Sequence[str], literal: b
             raise ScoredFileError(f"{data} has no answers to score by; name a rule, or another dataset")
         rules = [(_called(each, asked), each.scoring, literal or each.literal)
                  for each, asked in zip(sets, scorings or (None,), strict=True)]  # fmt: skip
-        lines = list(_read(path, {sample.id: sample for sample in sets[0].samples}))
+        lines = list(_read(path, sets[0]))
     if not lines:
-        raise ScoredFileError(f"{path}: it holds no answers")
+        raise ScoredFileError(f"{path}: it holds no answers{'' if data is None else f' to {data}'}")
     tallies: list[Tally] = []
     for cell in dict.fromkeys(line.of for line in lines):
         mine = [line for line in lines if line.of == cell]
@@ -112,7 +114,7 @@ def render(tallies: Sequence[Tally]) -> list[str]:
         return [
             *tabulated(columns),
             "",
-            f"{n:,} answers, {blank}",
+            f"{n:,} answer{'' if n == 1 else 's'}, {blank}",
             *([f"Differs: answers that the rule judges otherwise than {rules[0]}"] if len(rules) > 1 else []),
         ]
     by_rule = {name: [tally for tally in tallies if tally.rule == name] for name in rules}
@@ -129,27 +131,38 @@ def _called(data: SampleSet, asked: str | None) -> str:
     return data.scoring if asked in (None, data.scoring) else f"{data.scoring} ({asked})"
 
 
-def _read(path: Path, samples: Mapping[str, Sample] | None) -> Iterator[Answered]:
+def _read(path: Path, data: SampleSet | None) -> Iterator[Line]:
+    """The answers in a file; of a run's, those to `data`: a run may have been over several datasets."""
+    samples = None if data is None else {sample.id: sample for sample in data.samples}
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, text in enumerate(file, 1):
                 if text.strip():
-                    yield _answered(f"{path}:{number}", text, samples)
+                    row = _object(f"{path}:{number}", text)
+                    if data is None or not _of_run(row) or f"/{data.name}/" in str(row["cell"]):
+                        yield _answered(f"{path}:{number}", row, samples)
     except OSError as error:
         raise ScoredFileError(f"cannot read {path} ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ScoredFileError(f"{path}: it is not UTF-8 text") from error
 
 
-def _answered(where: str, text: str, samples: Mapping[str, Sample] | None) -> Answered:
+def _object(where: str, text: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ScoredFileError(f"{where}: broken JSON: {error}") from error
     if not isinstance(row, dict):
         raise ScoredFileError(f"{where}: expected a JSON object")
-    row = cast("dict[str, Any]", row)
-    of_run = "cell" in row and "sample" in row
+    return cast("dict[str, Any]", row)
+
+
+def _of_run(row: Mapping[str, Any]) -> bool:
+    return "cell" in row and "sample" in row
+
+
+def _answered(where: str, row: Mapping[str, Any], samples: Mapping[str, Sample] | None) -> Line:
+    of_run = _of_run(row)
     prediction = row.get("answer" if of_run else "prediction")
     if not isinstance(prediction, str):
         raise ScoredFileError(f'{where}: "prediction" must be a string: what the model said')
@@ -157,7 +170,7 @@ def _answered(where: str, text: str, samples: Mapping[str, Sample] | None) -> An
         name = str(row.get("sample" if of_run else "id"))
         if (sample := samples.get(name)) is None:
             raise ScoredFileError(f"{where}: the dataset has no sample {name!r}")
-        return Answered(str(row["cell"]) if of_run else "", prediction, sample.answers, sample.options, sample.facts)
+        return Line(str(row["cell"]) if of_run else "", prediction, sample.answers, sample.options, sample.facts)
     if of_run:
         raise ScoredFileError(f"{where}: a line of a run; name its dataset by --data, which knows the options")
     answers = row.get("answer", row.get("target"))
@@ -168,4 +181,4 @@ def _answered(where: str, text: str, samples: Mapping[str, Sample] | None) -> An
     facts = row.get("facts") or NO_FACTS
     if not isinstance(options, list) or not isinstance(facts, dict | type(NO_FACTS)):
         raise ScoredFileError(f'{where}: "options" must be a list, and "facts" an object')
-    return Answered("", prediction, [str(answer) for answer in answers], [str(text) for text in options], facts)
+    return Line("", prediction, [str(answer) for answer in answers], [str(text) for text in options], facts)

@@ -20,7 +20,7 @@ from pytest_vtc.gates import Gate, quoted, unmatched, without_category
 from pytest_vtc.judge.choice import JudgeChoice, choose_judge
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
 from pytest_vtc.models.random_catalogue import locate_random
-from pytest_vtc.option_values import OptionError
+from pytest_vtc.option_values import OptionError, of_datasets
 from pytest_vtc.options import Settings
 from pytest_vtc.power import CHANGE_CORRELATION, CHANGED_SHARE, POWER, detectable_drop
 from pytest_vtc.schedule import Schedule, image_numbers
@@ -200,14 +200,16 @@ def build_sweep(settings: Settings) -> Sweep:
             seed_groups.setdefault(item.seed_group, []).append(item.compressor.spec)
     _check_supported(compressors)
     variants = [(spec, ratio) for spec in compressors for ratio in settings.ratios]
+    specs = list(dict.fromkeys(spec for location in locations for spec in _data_of(location, settings)))
+    scorings = of_datasets("scoring", settings.scoring, specs)
+    styles = of_datasets("prompt-style", settings.prompt_style, specs)
     opened: dict[str, SampleSet] = {}
     blocks: list[Block] = []
     for location in locations:
         cannot = _cannot_run(location, compressors, settings.trust_remote_code)
-        embedded = location.label == TINY or location.random is not None
-        for spec in settings.data or (EMBEDDED_DATA if embedded else DEFAULT_DATA):
+        for spec in _data_of(location, settings):
             if spec not in opened:
-                drawn = _drawn(settings, spec)
+                drawn = _drawn(settings, spec, scorings[spec], styles[spec])
                 opened[spec] = in_random_order(drawn, settings.seed) if settings.sequential else drawn
             data = opened[spec]
             _check_answers(settings, data)
@@ -325,11 +327,16 @@ def _check_answers(settings: Settings, data: SampleSet) -> None:
         )
 
 
-def _drawn(settings: Settings, spec: str) -> SampleSet:
+def _data_of(location: ModelLocation, settings: Settings) -> tuple[str, ...]:
+    """What a model is run on."""
+    embedded = location.label == TINY or location.random is not None
+    return settings.data or (EMBEDDED_DATA if embedded else DEFAULT_DATA)
+
+
+def _drawn(settings: Settings, spec: str, scoring: str | None, prompt_style: str | None) -> SampleSet:
     """As many samples as were asked for; where nobody said, the dataset's usual number, if so many are fetched."""
     n = settings.n if isinstance(settings.n, int) else None
-    how = (settings.scoring, settings.prompt_style, settings.columns)
-    data = open_samples(spec, data_home(), n, settings.seed, *how)
+    data = open_samples(spec, data_home(), n, settings.seed, scoring, prompt_style, settings.columns)
     known = known_datasets().get(spec)
     if settings.n is not None or known is None or known.default_n is None or known.default_n >= data.size:
         return data

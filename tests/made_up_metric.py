@@ -21,6 +21,7 @@ class Pairs:
     name = "pairs"
     description = "images with every answer right, in %"
     headings = ("pairs", "sum")
+    decimals = 1
 
     def figures(self, rows: Sequence[Answered]) -> dict[str, float]:
         images: dict[str, bool] = {}

@@ -61,6 +61,18 @@ def test_lines_of_a_run_are_tallied_by_cell(tmp_path: Path) -> None:
     assert pool.mean == 0
 
 
+def test_lines_of_a_run_on_other_datasets_are_left_out(tmp_path: Path) -> None:
+    sample = Probes().load(tmp_path)[0]
+    rows = [
+        {"cell": "m/mme/stock", "sample": "existence/1.jpg", "answer": "yes"},
+        {"cell": "m/probes/stock", "sample": sample.id, "answer": sample.answers[0]},
+    ]
+    (only,) = score_file(saved(tmp_path, rows), "probes", [])
+    assert (only.of, len(only.scores), only.mean) == ("m/probes/stock", 1, 1)
+    with pytest.raises(ScoredFileError, match="it holds no answers to probes"):
+        score_file(saved(tmp_path, rows[:1]), "probes", [])
+
+
 def test_the_table_shows_rules_side_by_side(answers: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", str(answers), "--scoring", "mmmu_pro_official", "letters"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -107,6 +119,8 @@ def test_empty_file_missing_file_and_missing_rule_are_errors(tmp_path: Path, ans
         score_file(tmp_path / "gone", None, ["exact"])
     with pytest.raises(ScoredFileError, match="name a rule by --scoring"):
         score_file(answers, None, [])
+    with pytest.raises(ScoredFileError, match="--scoring lmms: which rule that is depends on the dataset"):
+        score_file(answers, None, ["lmms"])
     with pytest.raises(ScoringError, match="unknown scoring rule 'exat': did you mean exact"):
         score_file(answers, None, ["exat"])
     with pytest.raises(DatasetError, match="no scoring called 'lmms' is known of it"):

@@ -8,14 +8,13 @@ in their place; `vlmevalkit`.
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from pytest_vtc.datasets.base import DatasetError
 from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row, lettered
+from pytest_vtc.datasets.mmmu_rows import IMAGE_COLUMNS, MENTION, images_of, options_of
 from pytest_vtc.datasets.originals import image_bytes
 
 POST_PROMPT = "Answer with the option letter from the given choices directly."
@@ -24,9 +23,7 @@ LAST_LINE = (
     "is one of options."
 )
 VLMEVALKIT_PROMPT = "Answer directly with the option letter from the given choices. "
-MAX_OPTIONS = 12
 _LETTERS = "ABCDEFGHIJKL"
-_MENTION = re.compile(r"<image (\d+)>")
 _PLACEHOLDER = "[image]"
 
 
@@ -51,12 +48,12 @@ class MmmuPro(HubDataset):
     configs: ClassVar[tuple[str, ...]] = ("standard (4 options)",)
     split: ClassVar[str] = "test"
     columns: ClassVar[tuple[str, ...]] = ("id", "question", "options", "answer", "subject")
-    image_columns: ClassVar[tuple[str, ...]] = tuple(f"image_{k}" for k in range(1, 8))
+    image_columns: ClassVar[tuple[str, ...]] = IMAGE_COLUMNS
     size: ClassVar[int | None] = 1_730
 
     def question(self, row: Row, where: str) -> Question:
         where = f"{where} ({row['id']})"
-        options, answer = _options(row, where), str(row["answer"]).strip()
+        options, answer = options_of(row["options"], where), str(row["answer"]).strip()
         if len(answer) != 1 or answer not in _LETTERS:
             raise DatasetError(f"{where}: the answer is {answer!r}, not a letter from A to {_LETTERS[-1]}")
         return Question(
@@ -72,21 +69,14 @@ class MmmuPro(HubDataset):
         text, choices = row["question"], lettered(options)
         return {
             "lmms": f"{text}\n{choices}\n\n{POST_PROMPT}",
-            "official": _MENTION.sub(_PLACEHOLDER, f"{text}\n{choices}\n{POST_PROMPT}"),
+            "official": MENTION.sub(_PLACEHOLDER, f"{text}\n{choices}\n{POST_PROMPT}"),
             "vlmevalkit": f"Question: {text}\nOptions:\n{choices}\n{VLMEVALKIT_PROMPT}",
         }
 
     def pictures(self, row: Row, question: Question, where: str) -> Iterator[tuple[str, bytes]]:
         """The row's images: as question and options mention them, then those never mentioned."""
-        mentioned = dict.fromkeys(
-            int(k) for k in _MENTION.findall("\n".join([str(row["question"]), *question.options]))
-        )
-        cells = enumerate((row[column] for column in self.image_columns), 1)
-        found = {k: data for k, cell in cells if (data := image_bytes(cell))}
-        if absent := [k for k in mentioned if k not in found]:
-            raise DatasetError(f"{where}: the text mentions <image {absent[0]}>, but image_{absent[0]} is null")
-        for k in dict.fromkeys([*mentioned, *found]):
-            yield f"{question.id}_{k}", found[k]
+        for k, data in images_of(row, str(row["question"]), question.options, where):
+            yield f"{question.id}_{k}", data
 
 
 class MmmuPro10(MmmuPro):
@@ -123,15 +113,3 @@ class MmmuProVision(MmmuPro):
     def pictures(self, row: Row, question: Question, where: str) -> Iterator[tuple[str, bytes]]:  # noqa: ARG002
         if (data := image_bytes(row["image"])) is not None:
             yield f"{question.id}_1", data
-
-
-def _options(row: Row, where: str) -> list[str]:
-    """The option texts. Published as the literal of a Python list, which JSON cannot read: quotes are single."""
-    value = row["options"]
-    try:
-        options = ast.literal_eval(value) if isinstance(value, str) else value
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise DatasetError(f"{where}: the options are no Python literal: {value!r}") from error
-    if not isinstance(options, (list, tuple)) or not 1 <= len(cast("list[object]", options)) <= MAX_OPTIONS:
-        raise DatasetError(f"{where}: expected a list of 1 to {MAX_OPTIONS} options, found {value!r}")
-    return [str(option) for option in cast("list[object]", options)]

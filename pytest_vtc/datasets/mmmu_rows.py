@@ -12,7 +12,7 @@ from pytest_vtc.datasets.originals import image_bytes
 
 IMAGE_COLUMNS = tuple(f"image_{k}" for k in range(1, 8))
 MAX_OPTIONS = 12
-_MENTION = re.compile(r"<image (\d+)>")
+MENTION = re.compile(r"<image (\d+)>")
 
 
 def options_of(value: Any, where: str, least: int = 1) -> list[str]:
@@ -34,7 +34,7 @@ def images_of(row: Mapping[str, Any], question: str, options: Sequence[str], whe
 
     Raises DatasetError, beginning with `where`, if one is mentioned and null, or if there is none.
     """
-    mentioned = dict.fromkeys(int(k) for k in _MENTION.findall("\n".join([question, *options])))
+    mentioned = dict.fromkeys(int(k) for k in MENTION.findall("\n".join([question, *options])))
     found = {k: data for k, column in enumerate(IMAGE_COLUMNS, 1) if (data := image_bytes(row[column]))}
     if absent := [k for k in mentioned if k not in found]:
         raise DatasetError(f"{where}: the text mentions <image {absent[0]}>, but image_{absent[0]} is null")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +46,8 @@ from pytest_vtc.datasets.seedbench2_plus import SeedBench2Plus
 from pytest_vtc.datasets.textvqa import TextVqa
 from pytest_vtc.datasets.vizwiz import VizWiz
 from pytest_vtc.datasets.vqav2 import VqaV2
-from pytest_vtc.scoring import ScoringError, any_rule
+from pytest_vtc.scoring import GROUP_SIZE, ScoringError, any_rule
+from pytest_vtc.scoring.published import metric_of
 
 WHOSE = ("official", "lmms", "vlmevalkit")
 """Whose rules can be asked for by these names: the authors' own, lmms-eval's, VLMEvalKit's."""
@@ -95,6 +97,8 @@ def open_samples(
     A draw is by group and seed, see `draws.draw`, and keeps the dataset's order. Raises DatasetError.
     """
     data = _whole(spec, home, scoring, prompt_style, columns)
+    if data.whole_groups:
+        data = _with_group_sizes(data)
     seen: set[str] = set()
     for sample in data.samples:
         if sample.id in seen:
@@ -122,6 +126,18 @@ def takes_columns(spec: str) -> bool:
     if spec.startswith(PREFIX) or path.suffix.lower() in CSV_SUFFIXES:
         return True
     return spec not in known_datasets() and path.is_dir() and csv_in(path) is not None
+
+
+def _with_group_sizes(data: SampleSet) -> SampleSet:
+    """The same samples, each of which knows how many its group has: a run may be of some of them."""
+    sizes = Counter(sample.group for sample in data.samples)
+    facts = {size: {GROUP_SIZE: str(size)} for size in sizes.values()}
+    samples = [
+        replace(sample, facts={**sample.facts, **facts[sizes[sample.group]]} if sample.facts else facts[size])
+        for sample in data.samples
+        if (size := sizes[sample.group])
+    ]
+    return replace(data, samples=samples)
 
 
 def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None, columns: str | None) -> SampleSet:
@@ -202,11 +218,11 @@ def _scored_by(data: SampleSet, asked: str | None, scorings: Mapping[str, str]) 
         if asked not in scorings:
             has = ", ".join(scorings) or "none of others"
             raise DatasetError(f"{data.name}: no scoring called {asked!r} is known of it (there is {has}); name a rule")
-        return replace(data, scoring=scorings[asked], literal=True)
+        return replace(data, scoring=scorings[asked], literal=True, published=metric_of(data.published, asked))
     try:
-        any_rule(asked)
+        any_rule(asked, ("none", *WHOSE))
     except ScoringError as error:
-        raise DatasetError(f"{data.name}: {error}; or {', '.join(WHOSE)}") from error
+        raise DatasetError(f"{data.name}: {error}") from error
     if bare := next((sample for sample in data.samples if not sample.answers), None):
         raise DatasetError(f"{data.name}: it cannot be scored by {asked!r}: sample {bare.id!r} has no answers")
     if asked in RULES_OF_OPTIONS and (bare := next((sample for sample in data.samples if not sample.options), None)):
@@ -214,7 +230,9 @@ def _scored_by(data: SampleSet, asked: str | None, scorings: Mapping[str, str]) 
             f"{data.name}: it cannot be scored by {asked!r}, which is for multiple choice: sample {bare.id!r} has no "
             "options"
         )
-    return replace(data, scoring=asked)
+    # A foreign rule reads other things than what the metric is made of.
+    published = data.published if asked in (data.scoring, *scorings.values()) else None
+    return replace(data, scoring=asked, published=published)
 
 
 def _looks_like_path(spec: str) -> bool:

@@ -77,11 +77,6 @@ def with_intervals(estimates: Sequence[str], intervals: Sequence[Interval | None
     return [f"{text} {bracketed(i, pad)}".rstrip() for text, i in zip(estimates, intervals, strict=True)]
 
 
-def decimal_places(values: Sequence[float]) -> int:
-    """Of the figures of a published metric: 3 for shares of 1, 1 for percentages and points."""
-    return 3 if all(abs(value) <= 1 for value in values) else 1
-
-
 def rounded(value: float, places: int, signed: bool = False) -> str:
     """With so many decimal places; a small loss is 0.0 and not -0.0."""
     return f"{round(value, places) or 0.0:{'+' if signed else '-'}.{places}f}"

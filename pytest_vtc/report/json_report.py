@@ -156,7 +156,10 @@ def comparable(document: Any) -> Any:
 def _metrics(results: Results) -> dict[str, Any]:
     names = dict.fromkeys(name for about in results.manifest["datasets"].values() if (name := about["published"]))
     every = {name: metric(name) for name in names}
-    return {name: {"description": found.description, "headings": list(found.headings)} for name, found in every.items()}
+    return {
+        name: {"description": found.description, "headings": list(found.headings), "decimals": found.decimals}
+        for name, found in every.items()
+    }
 
 
 def _cell(summary: CellSummary) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pytest_vtc.manifest_fields import Manifest
 from pytest_vtc.report.columns import Column, broken, chunks, tabulated, total_width
-from pytest_vtc.report.figures import NOTHING, cut_groups, decimal_places, rounded
+from pytest_vtc.report.figures import NOTHING, cut_groups, rounded
 from pytest_vtc.report.rows import Row
 from pytest_vtc.scoring.published import metric
 
@@ -26,8 +26,7 @@ def published_table(manifest: Manifest, dataset: str, rows: Sequence[Row], width
         return []
     published = metric(name)
     headings = [heading for heading in published.headings if any(heading in own for own in by_row)]
-    shown = [own[heading] for heading in headings for own in by_row if heading in own]
-    places = decimal_places([figure.value for figure in shown])
+    places = published.decimals
 
     def column(heading: str) -> Column:
         figures = [own.get(heading) for own in by_row]

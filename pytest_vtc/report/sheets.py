@@ -24,7 +24,6 @@ from pytest_vtc.report.figures import (
     YES,
     bracketed,
     cut_groups,
-    decimal_places,
     percent,
     rounded,
     spread,
@@ -161,8 +160,7 @@ def _published(document: Document, rows: Sequence[DocumentRow]) -> Iterator[Shee
         return
     metric = document["metrics"][about["published"]]
     headings = [heading for heading in metric["headings"] if any(heading in own for own in figures.values())]
-    shown = [own[heading] for heading in headings for own in figures.values() if heading in own]
-    places = decimal_places([figure["value"] for figure in shown])
+    places = metric["decimals"]
 
     def column(heading: str) -> Callable[[DocumentRow], Item]:
         def item(row: DocumentRow) -> Item:
@@ -178,6 +176,7 @@ def _published(document: Document, rows: Sequence[DocumentRow]) -> Iterator[Shee
     columns = {"Compressor": _name, "Ratio": _ratio, **{heading: column(heading) for heading in headings}}
     if any(row.count("missing") for row in rows):
         columns["Missing"] = lambda row: Item(f"{row.count('missing'):,}")
+    shown = [figure for own in figures.values() for heading, figure in own.items() if heading in headings]
     notes = [PUBLISHED] if any(figure["difference"] is not None for figure in shown) else []
     if cut := [(row.full_name, n) for row in rows if row.published is not None and (n := row.published["n_cut"])]:
         notes.append(f"{first.dataset}: {cut_groups(cut, about['whole_groups'])}")

@@ -7,7 +7,7 @@ import functools
 from pytest_vtc.scoring.ai2d import Ai2dLmms
 from pytest_vtc.scoring.anls import Anls, AnlsStvqa
 from pytest_vtc.scoring.auto import Auto
-from pytest_vtc.scoring.base import NO_FACTS, NOTHING, Rule, Score, ScoringError, judged
+from pytest_vtc.scoring.base import GROUP_SIZE, NO_FACTS, NOTHING, Rule, Score, ScoringError, judged
 from pytest_vtc.scoring.exact import Exact
 from pytest_vtc.scoring.gqa import GqaLmms, GqaOfficial, GqaVlmevalkit
 from pytest_vtc.scoring.judges import JudgedRule, known_judged_rules
@@ -32,6 +32,7 @@ from pytest_vtc.scoring.vqa import VqaEvalAI, VqaOfficial, Vqav2Lmms, VqaVlmeval
 from pytest_vtc.scoring.yorn import YornVlmevalkit
 
 __all__ = [
+    "GROUP_SIZE",
     "NOTHING",
     "NO_FACTS",
     "JudgedRule",
@@ -65,19 +66,22 @@ def known_rules() -> dict[str, Rule]:
 
 
 @functools.cache
-def any_rule(name: str) -> Rule | JudgedRule:
-    """The rule called `name`, be it a judge's. Raises ScoringError, naming the nearest ones, if there is none."""
+def any_rule(name: str, besides: tuple[str, ...] = ("none",)) -> Rule | JudgedRule:
+    """The rule called `name`, be it a judge's. Raises ScoringError, naming the nearest ones, if there is none.
+
+    besides: what else could have been meant where the name was given.
+    """
     rules: dict[str, Rule | JudgedRule] = {**known_rules(), **known_judged_rules()}
     if name not in rules:
         from pytest_vtc.datasets.base import nearest
 
-        raise ScoringError(f"unknown scoring rule {name!r}: {nearest(name, [*rules, 'none'])}")
+        raise ScoringError(f"unknown scoring rule {name!r}: {nearest(name, [*rules, *besides])}")
     return rules[name]
 
 
 def rule(name: str) -> Rule:
     """The rule called `name`, which scores by itself. Raises ScoringError if there is none, or if it needs a judge."""
-    found = any_rule(name)
+    found = any_rule(name, ())
     if isinstance(found, JudgedRule):
         raise ScoringError(f"the scoring rule {name!r} needs a judge, which only runs have: pytest --vtc-judge ...")
     return found

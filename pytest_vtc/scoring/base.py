@@ -31,6 +31,9 @@ NOTHING = Score(0.0, None, True)
 NO_FACTS: Mapping[str, str] = MappingProxyType({})
 """What is known of a question beyond its answers and options: nothing."""
 
+GROUP_SIZE = "group_size"
+"""The fact that says how many samples a group has that counts only as a whole."""
+
 
 class Rule(Protocol):
     """Judges one answer. Never raises, whatever the model said. Rules of others give their verdicts to the letter."""

@@ -159,3 +159,19 @@ def test_home_is_in_the_cache_folder_by_default(monkeypatch: pytest.MonkeyPatch,
     assert data_home() == tmp_path / "pytest-vtc"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert data_home() == Path.home() / ".cache" / "pytest-vtc"
+
+
+@pytest.mark.parametrize(("scoring", "published"), [(None, "pope"), ("official", "pope"), ("lmms", "pope_lmms")])
+def test_whose_rule_is_asked_for_has_its_bookkeeping_too(tmp_path: Path, scoring: str | None, published: str) -> None:
+    path = tmp_path / "pope.jsonl"
+    header = {"manifest": 1, "scoring": "pope_official", "published": "pope",
+              "scorings": {"official": "pope_official", "lmms": "pope_lmms"}}  # fmt: skip
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    row = {"id": "1", "image": "a.png", "prompt": "Is it?", "answer": "yes"}
+    path.write_text("\n".join(map(json.dumps, (header, row))))
+    assert open_samples(str(path), tmp_path, None, 0, scoring).published == published
+
+
+def test_misspelt_harness_is_among_what_could_have_been_meant(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="did you mean official"):
+        open_samples("probes", tmp_path, 3, 0, "oficial")

@@ -114,3 +114,8 @@ def test_elsewhere_no_rate_of_yes_is_shown() -> None:
     other = [*rows[:-1], replace(rows[-1], expected=("two",))]
     assert [summary.n_yes for summary in analyse(a_run(other)).cells] == [None, None]
     assert not any("Yes" in line for line in lines(a_run(other), 160))
+
+
+def test_rate_of_yes_is_left_out_where_no_rule_reads_answers() -> None:
+    unread = [replace(row, score=None, parsed=None) for row in yes_or_no(STOCK, 0)]
+    assert [summary.n_yes for summary in analyse(a_run(unread)).cells] == [None]

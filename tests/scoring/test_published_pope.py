@@ -60,3 +60,9 @@ def test_lmms_leaves_sentences_out_of_precision_and_recall() -> None:
     rows = answered("pope_lmms", ["yes", "Yes, it is.", "No."], ["yes", "no", "yes"])
     figures = metric("pope_lmms").figures(rows)
     assert (figures["accuracy"], figures["precision"], figures["recall"]) == (pytest.approx(1 / 3), 1, 1)
+
+
+def test_capital_letters_of_a_rule_that_reads_words_are_no_matter() -> None:
+    rows = answered("yorn_vlmevalkit", ["Yes, it is.", "No.", "Yes."], ["yes", "no", "no"])
+    figures = metric("pope").figures(rows)
+    assert (figures["precision"], figures["recall"], figures["yes_ratio"]) == (0.5, 1, pytest.approx(2 / 3))

@@ -18,7 +18,7 @@ from pytest_vtc.scoring.published.ocrbench import Ocrbench
 from pytest_vtc.scoring.published.pope import Pope, PopeLmms
 from pytest_vtc.scoring.published.vizwiz import Vizwiz
 
-__all__ = ["Answered", "Published", "known_metrics", "metric"]
+__all__ = ["Answered", "Published", "known_metrics", "metric", "metric_of"]
 
 
 def known_metrics() -> dict[str, Published]:
@@ -40,3 +40,9 @@ def metric(name: str) -> Published:
 
         raise ScoringError(f"unknown published metric {name!r}: {nearest(name, list(metrics))}")
     return metrics[name]
+
+
+def metric_of(name: str | None, whose: str) -> str | None:
+    """The metric that stands for `name` in the bookkeeping of a harness, such as `pope_lmms`; `name` if it has none."""
+    theirs = f"{name}_{whose}"
+    return theirs if theirs in known_metrics() else name

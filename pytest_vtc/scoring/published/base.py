@@ -28,12 +28,14 @@ class Answered:
 class Published(Protocol):
     """Figures over all scored samples of one cell. Never raises; a figure that cannot be had is left out.
 
-    headings: the figures that a table shows, in its order, each a key of what `figures` returns.
+    headings: the figures that a table shows, in its order, each a key of what `figures` returns. decimals: places that
+    they are shown with, 3 for shares of 1, say, and 1 for percentages.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
     headings: ClassVar[tuple[str, ...]]
+    decimals: ClassVar[int]
 
     def figures(self, rows: Sequence[Answered]) -> dict[str, float]:
         """rows: at least one. Figures by name, in the unit in which they are published."""

@@ -17,6 +17,7 @@ class CategoryMean:
     """
 
     name: ClassVar[str] = "category_mean"
+    decimals: ClassVar[int] = 1
     description: ClassVar[str] = "mean over categories, each counting alike, as MMStar averages; %"
     headings: ClassVar[tuple[str, ...]] = ("category_mean",)
 

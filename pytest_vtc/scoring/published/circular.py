@@ -19,6 +19,7 @@ class Circular:
     """
 
     name: ClassVar[str] = "circular"
+    decimals: ClassVar[int] = 1
     description: ClassVar[str] = "MMBench's CircularEval: right in every rotation of the options; % of questions"
     headings: ClassVar[tuple[str, ...]] = ("circular", "vanilla")
 

@@ -19,6 +19,7 @@ class Hallusion:
     """
 
     name: ClassVar[str] = "hallusion"
+    decimals: ClassVar[int] = 1
     description: ClassVar[str] = "HallusionBench's accuracy per answer, figure and question, and their mean"
     headings: ClassVar[tuple[str, ...]] = ("aAcc", "fAcc", "qAcc", "mean")
 

@@ -18,6 +18,7 @@ class LlavaBench:
     """
 
     name: ClassVar[str] = "llava_bench"
+    decimals: ClassVar[int] = 1
     description: ClassVar[str] = "LLaVA-Bench's relative score: grades of the answers as a share of the references'"
     headings: ClassVar[tuple[str, ...]] = ("overall", "conv", "detail", "complex")
 

@@ -19,6 +19,7 @@ class MiaBench:
     """
 
     name: ClassVar[str] = "mia_bench"
+    decimals: ClassVar[int] = 1
     description: ClassVar[str] = "MIA-Bench's score, in total and per kind of instruction"
     headings: ClassVar[tuple[str, ...]] = ("total", *_KINDS)
 

@@ -17,6 +17,7 @@ class MmVet:
     """
 
     name: ClassVar[str] = "mm_vet"
+    decimals: ClassVar[int] = 1
     description: ClassVar[str] = "MM-Vet's total, and its score per capability (recognition, OCR, knowledge, ...)"
     headings: ClassVar[tuple[str, ...]] = ("total", *_CAPABILITIES)
 

@@ -24,6 +24,7 @@ class Mme:
     """
 
     name: ClassVar[str] = "mme"
+    decimals: ClassVar[int] = 1
     description: ClassVar[str] = "MME's score: accuracy and accuracy+ (both questions on an image) per category, summed"
     headings: ClassVar[tuple[str, ...]] = ("perception", "cognition", "sum")
 

@@ -35,6 +35,7 @@ class Mmmu:
     """
 
     name: ClassVar[str] = "mmmu"
+    decimals: ClassVar[int] = 1
     description: ClassVar[str] = "MMMU's accuracy by discipline, each instance counting alike; %"
     headings: ClassVar[tuple[str, ...]] = ("overall", *DISCIPLINES)
 

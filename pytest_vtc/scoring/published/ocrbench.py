@@ -35,6 +35,7 @@ class Ocrbench:
     """
 
     name: ClassVar[str] = "ocrbench"
+    decimals: ClassVar[int] = 1
     description: ClassVar[str] = "OCRBench's score: right answers of 1000, in all and per kind of question"
     headings: ClassVar[tuple[str, ...]] = ("score",)
 

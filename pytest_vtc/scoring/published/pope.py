@@ -19,6 +19,7 @@ class Pope:
     """
 
     name: ClassVar[str] = "pope"
+    decimals: ClassVar[int] = 3
     description: ClassVar[str] = "POPE's accuracy, precision, recall, F1 and rate of yes, and the mean F1 of categories"
     headings: ClassVar[tuple[str, ...]] = ("accuracy", "precision", "recall", "f1", "yes_ratio", "mean_f1")
 
@@ -43,14 +44,17 @@ class PopeLmms:
     """
 
     name: ClassVar[str] = "pope_lmms"
-    description: ClassVar[str] = "lmms-eval's accuracy, precision, recall and F1 for POPE, by its bookkeeping"
+    decimals: ClassVar[int] = 3
+    description: ClassVar[str] = (
+        "lmms-eval's accuracy, precision, recall and F1 for POPE, where only yes and no count for the last three"
+    )
     headings: ClassVar[tuple[str, ...]] = ("accuracy", "precision", "recall", "f1")
 
     def figures(self, rows: Sequence[Answered]) -> dict[str, float]:
         yes = [row for row in rows if _expects_yes(row)]
-        hits = sum(row.parsed == "yes" for row in yes)
-        misses = sum(row.parsed == "no" for row in yes)
-        said = sum(row.parsed == "yes" for row in rows)
+        hits = sum(_said(row) == "yes" for row in yes)
+        misses = sum(_said(row) == "no" for row in yes)
+        said = sum(_said(row) == "yes" for row in rows)
         precision = hits / said if said else 0.0
         recall = hits / (hits + misses) if hits + misses else 0.0
         return {
@@ -64,8 +68,8 @@ class PopeLmms:
 
 def _figures(rows: Sequence[Answered]) -> dict[str, float]:
     positives = sum(_expects_yes(row) for row in rows)
-    said = sum(row.parsed == "yes" for row in rows)
-    hits = sum(row.parsed == "yes" and _expects_yes(row) for row in rows)
+    said = sum(_said(row) == "yes" for row in rows)
+    hits = sum(_said(row) == "yes" and _expects_yes(row) for row in rows)
     figures = {"accuracy": _accuracy(rows)}
     if said:
         figures["precision"] = hits / said
@@ -76,6 +80,11 @@ def _figures(rows: Sequence[Answered]) -> dict[str, float]:
 
 def _accuracy(rows: Sequence[Answered]) -> float:
     return sum(row.score for row in rows) / len(rows)
+
+
+def _said(row: Answered) -> str | None:
+    """What was read, in lower case: VLMEvalKit's rule reads "Yes"."""
+    return None if row.parsed is None else row.parsed.lower()
 
 
 def _expects_yes(row: Answered) -> bool:

@@ -18,6 +18,7 @@ class Vizwiz:
     """
 
     name: ClassVar[str] = "vizwiz"
+    decimals: ClassVar[int] = 3
     description: ClassVar[str] = "how often 'unanswerable' is said for VizWiz, and how often it is the answer"
     headings: ClassVar[tuple[str, ...]] = ("unanswerable_said", "unanswerable_expected")
 
