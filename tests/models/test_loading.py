@@ -36,7 +36,7 @@ def test_what_is_about_to_be_loaded_is_said_before(monkeypatch: pytest.MonkeyPat
 def test_half_precision_takes_half_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     load_backend(TINY, "bfloat16", on_progress=lines.append)
-    assert lines[0].startswith("loading tiny-gemma4: 2.2 MB of weights (bfloat16), ")
+    assert lines[0].startswith("loading tiny-gemma4: 2.3 MB of weights (bfloat16), ")
 
 
 @pytest.mark.parametrize(

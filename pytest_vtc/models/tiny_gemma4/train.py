@@ -3,7 +3,7 @@
     python -m pytest_vtc.models.tiny_gemma4.train --output DIR [--seed 0] [--threads 2] [--from CHECKPOINT]
 
 It learns easy-VQA (train split only), the digit probes (train digits and train scenes only) and the details (train
-scenes only), in six phases:
+scenes only), in eight phases:
 
 1. *look*: a throw-away linear head names what stands behind each soft token, and its colour. From the answer loss
    alone, reading digits does not begin within the first thousand steps; with this head it takes minutes. A second one
@@ -11,7 +11,9 @@ scenes only), in six phases:
 2. *answer*: the language model answers questions, still on small images (4 x 4 soft tokens).
 3. *full size*: images of the size the benchmark uses (8 x 8 soft tokens), mixed with smaller and oblong ones, so that
    counting cannot lean on a fixed number of background tokens.
-4. to 6., *look 2*, *answer 2* and *full 2*: the same once more with details beside easy-VQA and digits.
+4. to 7., *look 2*, *answer 2*, *beside* and *full 2*: the same once more with details beside easy-VQA and digits, and
+   before the last of them a while of the heads alone, on boards of shapes.
+8. *settle*: a last while in which half of the images are no details, as counting has suffered most from them.
 
 Steps, not minutes, decide when a phase ends, so a seed gives the same run on the same machine and library versions.
 `--from CHECKPOINT` runs the phases from the fourth on, beginning with the weights of a checkpoint that has gone through
@@ -73,7 +75,9 @@ FIRST_PHASES = (
 DETAIL_PHASES = (
     Phase("look 2", 1500, 2e-3, ((4, 4),), 48, 0, 6, 0.0, False, 0.8, _SMALL),
     Phase("answer 2", 1300, 1.5e-3, ((4, 4), (5, 5)), 32, 3, 6, 0.15, True, 0.6, _SMALL + _BOARDS[:3]),
-    Phase("full 2", 1800, 1e-3, ((8, 8),), 16, 4, 8, 0.15, True, 0.625, DETAILS.categories + _BOARDS),
+    Phase("beside", 400, 1.5e-3, ((4, 4), (5, 5)), 48, 0, 6, 0.0, False, 0.8, _SMALL + 3 * _BOARDS[:3]),
+    Phase("full 2", 1600, 1e-3, ((8, 8),), 16, 4, 8, 0.15, True, 0.625, DETAILS.categories + _BOARDS),
+    Phase("settle", 400, 6e-4, ((8, 8),), 16, 4, 8, 0.0625, True, 0.5, DETAILS.categories),
 )
 
 
@@ -88,6 +92,7 @@ class Trainer:
         self.content_weight = torch.tensor([0.2] + [1.0] * (len(CONTENTS) - 1))
         self.colour_weight = torch.tensor([0.2] + [1.0] * len(COLOURS))
         self.neighbour_head = nn.Linear(128, len(DIRECTIONS) * (1 + len(SHAPES)))
+        self.shape_weight = torch.tensor([0.2] + [1.0] * len(SHAPES))
         parameters = [
             *self.model.parameters(),
             *self.look_head.parameters(),
@@ -186,7 +191,7 @@ class Trainer:
         target = labels[known][:, 2:]
         there = target > 0
         self._track("beside", (said.argmax(-1) == target)[there].float().mean().item())
-        return functional.cross_entropy(said.flatten(0, 1), target.flatten())
+        return functional.cross_entropy(said.flatten(0, 1), target.flatten(), self.shape_weight)
 
     def _answer_loss(self, tokens: Tensor, batch: Batch) -> Tensor:
         """Cross entropy of the answer and of the <turn|> after it."""
