@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_vtc.case_scores import Answered, CaseScores
+from pytest_vtc.case_scores import AnsweredCase, CaseScores
 from pytest_vtc.cells import CaseFailed, Cell, Generation, Measurement
 from pytest_vtc.datasets.base import Sample, SampleSet
 from pytest_vtc.judge.choice import choose_judge
@@ -54,7 +54,7 @@ class Scored:
 
     def results(self, *answers: str) -> list[Measurement | CaseFailed]:
         found = self.scores.results(
-            Answered(self.sweep.case(order), Generation(answer, 9, 9, 9, 0, 1, "compact", False, False, 0.1), False)
+            AnsweredCase(self.sweep.case(order), Generation(answer, 9, 9, 9, 0, 1, "compact", False, False, 0.1), False)
             for order, answer in enumerate(answers)
         )
         return [found[order] for order in range(len(answers))]
