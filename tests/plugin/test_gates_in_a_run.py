@@ -21,9 +21,9 @@ from pytest_vtc.compression import Compressor
 
 class Useless(Compressor):
     name = "useless"
-    description = "the first tokens, whatever the image shows"
+    description = "tokens that show nothing"
     def compress(self, features, n_target, **ctx):
-        return torch.arange(n_target)
+        return torch.zeros_like(features[:n_target])
 """
 
 GATES = """# what the run must keep to
