@@ -14,14 +14,13 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from collection import CELLS, MAX_CPU_RATIO, MAX_MEMORY_RATIO, PARAMETRIZED, SWEEP, Figures, current_mb
+from collection import CELLS, MAX_CPU_RATIO, MAX_MEMORY_RATIO, PARAMETRIZED, SWEEP, Figures, current_mb, peak_mb
 from tabulate import tabulate
 
 MAX_LOAD_S = 5.0
@@ -106,8 +105,7 @@ def measure(step: str, folder: Path) -> Figures:
             samples = Gqa().load(folder / "home")
             print(f"{len(samples):,} samples", file=sys.stderr)
     cpu_s, now = time.process_time() - began, current_mb()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return {"cpu_s": cpu_s, "peak_mb": peak - before, "kept_mb": now - before}
+    return {"cpu_s": cpu_s, "peak_mb": peak_mb() - before, "kept_mb": now - before}
 
 
 def parametrized(n: int) -> Figures:
@@ -115,8 +113,7 @@ def parametrized(n: int) -> Figures:
 
     Path("test_suite.py").write_text(PARAMETRIZED.format(n=n))
     pytest.main(["test_suite.py", "--rootdir=.", "-c", os.devnull, "--collect-only", "-qq"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return {"cpu_s": time.process_time(), "peak_mb": peak, "kept_mb": current_mb()}
+    return {"cpu_s": time.process_time(), "peak_mb": peak_mb(), "kept_mb": current_mb()}
 
 
 def in_a_process(folder: Path, *arguments: str) -> Figures:
