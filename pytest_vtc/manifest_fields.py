@@ -44,14 +44,16 @@ class JudgeInfo(TypedDict):
 class DatasetInfo(TypedDict):
     """A dataset as it was used.
 
-    n: samples drawn of `size`. scoring: the rule's name, "none" if not scored. literal: blank answers, which are wrong
-    otherwise, were scored as the rule does. published: the metric shown beside accuracy. prompt_style: whose wording.
-    whole_groups: a group counts for that metric only with all of its samples.
+    n: samples drawn of `size`. drawn_from: how many the whole dataset has of which `size` were fetched; None if all
+    were, or if that is not known. scoring: the rule's name, "none" if not scored. literal: blank answers, which are
+    wrong otherwise, were scored as the rule does. published: the metric shown beside accuracy. prompt_style: whose
+    wording. whole_groups: a group counts for that metric only with all of its samples.
     judge: by whom answers were scored; None where a rule did without one.
     """
 
     n: int
     size: int
+    drawn_from: int | None
     scoring: str
     literal: bool
     published: str | None

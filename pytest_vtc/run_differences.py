@@ -11,7 +11,13 @@ from pytest_vtc.manifest_fields import Manifest
 from pytest_vtc.report.columns import clipped
 
 _OF_A_MODEL = ("revision", "dtype", "quantization", "attention", "positions", "random_weights")
-_OF_A_DATASET = ("scoring", "literal", "prompt_style", "max_new_tokens", "size")
+_OF_A_DATASET = {
+    "scoring": "scoring",
+    "literal": "blank answers scored as the rule does",
+    "prompt_style": "prompt style",
+    "max_new_tokens": "max_new_tokens",
+    "size": "size",
+}
 _GRID = {"ratios", "n", "random_seeds"}
 """Settings that say which cells and samples there are: what both runs have is compared."""
 
@@ -75,9 +81,9 @@ def _of(kind: str, one: str, other: str, before: Any, after: Any) -> Iterator[Di
 
 
 def _of_dataset(name: str, before: Any, after: Any) -> Iterator[Difference]:
-    for field in _OF_A_DATASET:
+    for field, what in _OF_A_DATASET.items():
         if before.get(field) != after.get(field):
-            yield Difference(f"dataset {name}: {field}", _shown(before.get(field)), _shown(after.get(field)), True)
+            yield Difference(f"dataset {name}: {what}", _shown(before.get(field)), _shown(after.get(field)), True)
     for field in ("model", "prompt"):
         one, other = ((about.get("judge") or {}).get(field) for about in (before, after))
         if one != other:

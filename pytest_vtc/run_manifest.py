@@ -55,6 +55,7 @@ def describe_sweep(sweep: Sweep, keys: CaseKeys) -> Manifest:
         block.data.name: {
             "n": len(block.data.samples),
             "size": block.data.size,
+            "drawn_from": block.data.drawn_from,
             "scoring": block.data.scoring,
             "literal": block.data.literal,
             "published": block.data.published,

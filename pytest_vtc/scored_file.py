@@ -175,6 +175,8 @@ def _answered(where: str, row: Mapping[str, Any], samples: Mapping[str, Sample] 
         raise ScoredFileError(f"{where}: a line of a run; name its dataset by --data, which knows the options")
     answers = row.get("answer", row.get("target"))
     answers = cast("list[Any]", answers) if isinstance(answers, list) else [answers]
+    if not answers:
+        raise ScoredFileError(f'{where}: "answer" is an empty list: nothing could be right')
     if not all(isinstance(answer, str | int | float) and not isinstance(answer, bool) for answer in answers):
         raise ScoredFileError(f'{where}: "answer" must be a string, a number or a list of them, or name --data')
     options = row.get("options") or []

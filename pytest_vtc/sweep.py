@@ -168,7 +168,8 @@ class Sweep:
         n = sum(images)
         selected = "" if n == len(block.data.samples) else f"the {n:,} selected "
         who = "all shards together " if self.shard_orders is not None else selected
-        where = f" ({len(images):,} images)" if len(images) < n else ""
+        what = "groups" if block.data.whole_groups else "images"
+        where = f" ({len(images):,} {what})" if len(images) < n else ""
         return f"; {who}can detect a drop of {drop:.1f} points{where}"
 
     def _compressors(self) -> str:

@@ -16,7 +16,14 @@ QUARTER = Cell("tiny", "probes", "divprune", 0.25)
 
 def manifest(*datasets: str, scoring: str = "exact_match") -> Manifest:
     about = {"n": 200, "size": 2000, "scoring": scoring, "max_new_tokens": 8, "fingerprint": "0f"}
-    about |= {"literal": False, "published": None, "prompt_style": "own", "whole_groups": False, "judge": None}
+    about |= {
+        "drawn_from": None,
+        "literal": False,
+        "published": None,
+        "prompt_style": "own",
+        "whole_groups": False,
+        "judge": None,
+    }
     return {
         "pytest_vtc": "0.1.0",
         "seed": 0,

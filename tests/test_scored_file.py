@@ -91,6 +91,7 @@ def test_the_table_shows_rules_side_by_side(answers: Path, capsys: pytest.Captur
     [
         ({"answer": "B"}, r'answers.jsonl:1: "prediction" must be a string'),
         ({"prediction": "B"}, r'answers.jsonl:1: "answer" must be a string'),
+        ({"prediction": "B", "answer": []}, r'answers.jsonl:1: "answer" is an empty list'),
         ({"prediction": "B", "answer": "B", "options": "AB"}, r'answers.jsonl:1: "options" must be a list'),
         ({"cell": "m/d/stock", "sample": "s", "answer": "B"}, r"answers.jsonl:1: a line of a run; name its dataset"),
     ],

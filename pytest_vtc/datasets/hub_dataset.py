@@ -123,7 +123,7 @@ class HubDataset(FetchedDataset):
         places: list[int] | None = None
         drawn: dict[str, Any] = {}
         if draw is not None or self.sparse:
-            places, groups = self._survey(table, columns, source)
+            places, groups = self._survey(table, columns, source, progress)
             if draw is not None:
                 of, places = len(places), [places[place] for place in self.chosen(groups, draw)]
                 drawn = drawn_fact(draw, len(places), of)
@@ -131,7 +131,7 @@ class HubDataset(FetchedDataset):
         with KeptImages(self.folder(home), facts) as images:
             written = self._write_images(opened, columns, image_columns, places, images, progress)
             if places is None:
-                self._check([row["id"] for row in written], [row.get("group") for row in written], source)
+                self._check([row["id"] for row in written], [row.get("group") for row in written], source, progress)
             facts |= {**self.facts(), **drawn, "samples": len(written), "image_bytes": images.n_bytes}
             path = self.write(home, written, **facts)
         images.finished()
@@ -146,7 +146,9 @@ class HubDataset(FetchedDataset):
         expected = f"the files of https://huggingface.co/datasets/{self.repositories[0]}/tree/main"
         return within(source, f"--source {source}", self.configs, self.split, expected)
 
-    def _survey(self, table: Table, columns: Sequence[str], source: Path | None) -> tuple[list[int], list[str]]:
+    def _survey(
+        self, table: Table, columns: Sequence[str], source: Path | None, progress: Progress
+    ) -> tuple[list[int], list[str]]:
         """The places of all rows that are questions, and their groups: everything but images is read once."""
         places: list[int] = []
         ids: list[str] = []
@@ -156,7 +158,7 @@ class HubDataset(FetchedDataset):
                 places.append(place)
                 ids.append(question.id)
                 groups.append(question.group)
-        self._check(ids, groups, source)
+        self._check(ids, groups, source, progress)
         return places, [group or key for group, key in zip(groups, ids, strict=True)]
 
     def _write_images(
@@ -204,14 +206,19 @@ class HubDataset(FetchedDataset):
     def _where(self, place: int) -> str:
         return f"{self.name}, row {place + 1}"
 
-    def _check(self, ids: Sequence[str], groups: Sequence[str | None], source: Path | None) -> None:
+    def _check(self, ids: Sequence[str], groups: Sequence[str | None], source: Path | None, progress: Progress) -> None:
         if len(set(ids)) < len(ids):
             raise DatasetError(f"{self.name}: {len(ids) - len(set(ids))} rows have an id that another has")
-        if source is not None:
-            return
         n_groups = len({group for group in groups if group is not None})
         for what, there, expected in (("questions", len(ids), self.size), ("groups", n_groups, self.n_groups)):
-            if expected is not None and there != expected:
+            if expected is None or there == expected:
+                continue
+            if source is not None:
+                progress(
+                    f"{self.name}: --source has {there:,} {what}, of {expected:,} that are published: scores on it are "
+                    "not to be compared with published ones"
+                )
+            else:
                 raise DatasetError(
                     f"{self.name}: {there:,} {what} came from the Hub where {expected:,} were expected; if the "
                     "download was cut off, run the same command again; if the repository has changed, --source DIR "

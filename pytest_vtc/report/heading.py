@@ -7,9 +7,12 @@ from pytest_vtc.manifest_fields import Manifest
 
 
 def about_samples(manifest: Manifest, dataset: str, n: int) -> str:
-    """`200 of 7,260 samples, seed 42, scored by exact`. n: samples of the run in a cell."""
+    """`200 of 500 samples, drawn from 7,260, seed 42, scored by exact`. n: samples of the run in a cell."""
     about = manifest["datasets"][dataset]
-    said = [f"{n:,} of {about['size']:,} samples", f"seed {manifest['seed']}"]
+    said = [f"{n:,} of {about['size']:,} samples"]
+    if about["drawn_from"] is not None:
+        said.append(f"drawn from {about['drawn_from']:,}")
+    said.append(f"seed {manifest['seed']}")
     if about["scoring"] == "none":
         said.append("not scored")
     else:

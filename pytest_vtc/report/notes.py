@@ -26,7 +26,7 @@ def notes(results: Results, model: str, dataset: str, rows: Sequence[Row]) -> li
         *_beyond_window(results, model, dataset),
         *_unparsed(results.manifest["datasets"][dataset]["scoring"], rows),
         *_judge(results, model, dataset),
-        *_few_images(figures, dataset),
+        *_few_images(results, figures, dataset),
         *_bootstrap(rows),
         *_ended_early(rows),
         *_not_run(results, model, dataset),
@@ -89,12 +89,13 @@ def _judge(results: Results, model: str, dataset: str) -> Iterator[str]:
         yield f"{dataset}: of {n:,} of {len(mine):,} answers no reply of the judge could be read; they count as wrong"
 
 
-def _few_images(figures: Sequence[CellSummary], dataset: str) -> Iterator[str]:
+def _few_images(results: Results, figures: Sequence[CellSummary], dataset: str) -> Iterator[str]:
     """A note where intervals have so few clusters that they promise too much."""
     compared = [row.versus for row in figures if row.versus is not None and _is_for_one_look(row.versus.difference_pp)]
     n_images = max((versus.n_images for versus in compared), default=FEW_IMAGES)
     if n_images < FEW_IMAGES:
-        yield f"{dataset}: {n_images} images only; with fewer than about {FEW_IMAGES}, intervals and {MARK} are rough"
+        what = "groups" if results.manifest["datasets"][dataset]["whole_groups"] else "images"
+        yield f"{dataset}: {n_images} {what} only; with fewer than about {FEW_IMAGES}, intervals and {MARK} are rough"
 
 
 def _is_for_one_look(interval: Interval) -> bool:

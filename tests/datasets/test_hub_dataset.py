@@ -322,12 +322,14 @@ def test_other_counts_than_expected_are_refused(
     assert not Shapes().manifest_path(tmp_path).exists()
 
 
-def test_counts_of_a_folder_are_its_owners_business(
-    source: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("draw", "n"), [(None, N), (Draw(12, 0), 12)])
+def test_other_counts_of_a_folder_are_its_owners_business_and_said(
+    source: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, draw: Draw | None, n: int
 ) -> None:
-    monkeypatch.setattr(Shapes, "size", 7)
-    Shapes().fetch(tmp_path, source, said.append)
-    assert len(ids(Shapes(), tmp_path)) == N
+    monkeypatch.setattr(Shapes, "size", 700)
+    Shapes().fetch(tmp_path, source, said.append, draw)
+    assert len(ids(Shapes(), tmp_path)) == n
+    assert any(f"shapes: --source has {N} questions, of 700 that are published" in line for line in said)
 
 
 @pytest.mark.parametrize("draw", [None, Draw(1, 0)])

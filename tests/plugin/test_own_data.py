@@ -98,7 +98,12 @@ def test_a_part_that_is_fetched_is_said_to_be_one(
     main(["fetch", "gqa", "--source", "gqa", "--n", "6"])
     monkeypatch.setattr(Gqa, "default_n", EasyVqa.default_n)  # more than there are
     result = run_vtc("--vtc-data=gqa", "--vtc-compressors=divprune", "--vtc-ratios=0.5", defaults=False)
-    result.stdout.fnmatch_lines(["vtc: tiny-gemma4 on gqa: 6 of 6 samples, drawn from 9, 2 cells*"])
+    result.stdout.fnmatch_lines(
+        [
+            "vtc: tiny-gemma4 on gqa: 6 of 6 samples, drawn from 9, 2 cells*",
+            "tiny-gemma4 on gqa: 6 of 6 samples, drawn from 9, seed 42, scored by *",
+        ]
+    )
 
 
 @pytest.mark.slow

@@ -39,6 +39,13 @@ def test_few_images_are_told() -> None:
     assert said(results) == ["probes: 29 images only; with fewer than about 30, intervals and * are rough"]
 
 
+def test_few_clusters_of_a_dataset_of_pairs_or_sets_are_groups() -> None:
+    results = run_of({STOCK: [1.0] * 29, HALF: [1.0] * 20 + [0.0] * 9})
+    datasets = {"probes": {**results.manifest["datasets"]["probes"], "whole_groups": True}}
+    (note,) = said(replace(results, manifest={**results.manifest, "datasets": datasets}))  # type: ignore[arg-type]
+    assert note.startswith("probes: 29 groups only; ")
+
+
 def judged(own_words: bool, n_unread: int = 0, n_blank: int = 0) -> Results:
     """RUN, graded by a judge."""
     about = {"model": "grader", "prompt": "ab", "own_words": own_words}
