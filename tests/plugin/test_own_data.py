@@ -101,7 +101,7 @@ def test_a_part_that_is_fetched_is_said_to_be_one(
     result.stdout.fnmatch_lines(
         [
             "vtc: tiny-gemma4 on gqa: 6 of 6 samples, drawn from 9, 2 cells*",
-            "tiny-gemma4 on gqa: 6 of 6 samples, drawn from 9, seed 42, scored by *",
+            "tiny-gemma4 on gqa: 6 of 6 samples, drawn from 9, seed 42, scored by*",
         ]
     )
 
