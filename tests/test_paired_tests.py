@@ -69,7 +69,7 @@ def test_adjusting_never_lowers_a_p_and_holm_is_the_stricter(p: list[float | Non
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
-@settings(max_examples=20, deadline=None)  # statsmodels collects garbage on every call
+@settings(max_examples=10, deadline=None)  # statsmodels collects garbage on every call
 def test_corrections_are_those_of_statsmodels(p: list[float]) -> None:
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1].tolist())
     assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1].tolist())

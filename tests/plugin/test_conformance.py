@@ -132,6 +132,7 @@ def test_x_stops_at_the_first(conformance: RunVtc) -> None:
     assert {"passed": 3, "failed": 1}.items() <= result.parseoutcomes().items()
 
 
+@pytest.mark.slow
 def test_workers_bring_the_same_table(conformance: RunVtc) -> None:
     result = conformance("--vtc-conformance", "./right.py", "./broken.py", "-n", "2", subprocess=True)
     assert result.ret == pytest.ExitCode.TESTS_FAILED

@@ -279,6 +279,7 @@ def test_a_gate_on_an_incomplete_cell_is_not_judged(pytester: pytest.Pytester, r
     result.stdout.fnmatch_lines(["SKIPPED*not judged: 4 of 4 cases are missing*"])
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_nothing_is_judged(pytester: pytest.Pytester, run_vtc: RunVtc, results: Any) -> None:
     write_files(pytester.path)
     pytester.makeconftest(
