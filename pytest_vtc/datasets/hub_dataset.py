@@ -218,12 +218,12 @@ class HubDataset(FetchedDataset):
                     f"{self.name}: --source has {there:,} {what}, of {expected:,} that are published: scores on it are "
                     "not to be compared with published ones"
                 )
-            else:
-                raise DatasetError(
-                    f"{self.name}: {there:,} {what} came from the Hub where {expected:,} were expected; if the "
-                    "download was cut off, run the same command again; if the repository has changed, --source DIR "
-                    "takes whatever a folder has"
-                )
+                return
+            raise DatasetError(
+                f"{self.name}: {there:,} {what} came from the Hub where {expected:,} were expected; if the "
+                "download was cut off, run the same command again; if the repository has changed, --source DIR "
+                "takes whatever a folder has"
+            )
 
 
 def lettered(options: Sequence[str]) -> str:
