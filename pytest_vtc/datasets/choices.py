@@ -57,7 +57,10 @@ def letter_at(value: Any, options: Sequence[str], where: str) -> str:
 
 
 def lines_of(options: Sequence[str]) -> str:
-    """A line for each option: `A. first`, `B. second`. One that is empty leaves its letter out, as lmms-eval does."""
+    """A line for each option: `A. first`, `B. second`. One that is empty leaves its letter out.
+
+    So lmms-eval does for MMBench, and VLMEvalKit for all.
+    """
     return "\n".join(
         f"{named}. {option}"
         for named, option in zip(string.ascii_uppercase, options, strict=False)
@@ -66,8 +69,9 @@ def lines_of(options: Sequence[str]) -> str:
 
 
 def letter_prompt(question: str, options: Sequence[str]) -> str:
-    """As LLaVA and lmms-eval ask: the question, the options as lines, and for the letter."""
-    return f"{question}\n{lines_of(options)}\n{LETTER_PROMPT}"
+    """As LLaVA and lmms-eval ask: the question, a line for each option, empty or not, and for the letter."""
+    lines = "\n".join(f"{named}. {option}" for named, option in zip(string.ascii_uppercase, options, strict=False))
+    return f"{question}\n{lines}\n{LETTER_PROMPT}"
 
 
 def vlmevalkit_prompt(question: str, options: Sequence[str], hint: str | None = None) -> str:

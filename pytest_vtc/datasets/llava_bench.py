@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from pytest_vtc.datasets.base import DatasetError
 from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
+from pytest_vtc.datasets.row_values import text
 
 
 class LlavaBench(HubDataset):
@@ -33,18 +34,21 @@ class LlavaBench(HubDataset):
         "lmms-lab/llava-bench-in-the-wild",
     )
     split: ClassVar[str] = "train"
-    columns: ClassVar[tuple[str, ...]] = ("question_id", "question", "caption", "gpt_answer", "category")
+    columns: ClassVar[tuple[str, ...]] = (
+        "question_id", "question", "caption", "gpt_answer", "category", "image_id",
+    )  # fmt: skip
     size: ClassVar[int | None] = 60
 
     def question(self, row: Row, where: str) -> Question | None:
-        text, captions = str(row["question"]), row["caption"]
+        asked, captions = str(row["question"]), row["caption"]
         caption = "\n".join(map(str, captions)) if isinstance(captions, list) else str(captions or "")
         if not caption.strip():
             raise DatasetError(f"{where}: it has no caption, from which the judge knows the image")
         return Question(
             id=str(row["question_id"]),
-            prompts={"official": text, "lmms": text, "vlmevalkit": text},
+            prompts=dict.fromkeys(("official", "lmms", "vlmevalkit"), asked),
             answers=[str(row["gpt_answer"])],
             category=str(row["category"]).removeprefix("llava_bench_"),
+            group=text(row, "image_id", where),
             facts={"caption": caption},
         )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from pytest_vtc.datasets.base import DatasetError, ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
+from pytest_vtc.datasets.row_values import PEOPLE
 from pytest_vtc.scoring import NO_FACTS
 
 MAX_OPTIONS = 26
@@ -96,7 +97,8 @@ def _answers(row: Mapping[str, Any], scoring: str) -> tuple[str, ...]:
     if not answers:
         raise RowError('"answer" is an empty list; give at least one, or a header with "scoring": "none"')
     blank = sum(not answer.strip() for answer in answers)
-    if blank == len(answers) or (blank and scoring not in RULES_OF_PEOPLE):
+    # Where ten people have said nothing, an unanswerable question is published.
+    if blank and (scoring not in RULES_OF_PEOPLE or blank == len(answers) < PEOPLE):
         raise RowError('"answer" is blank; nothing could ever match it')
     return answers
 

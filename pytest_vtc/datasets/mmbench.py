@@ -20,7 +20,8 @@ class MmBenchEn(HubDataset):
 
     1,164 questions in 4,329 rows: a question is a group, and the published metric counts it if every rotation is right.
     The answers of test are hidden. The rule of VLMEvalKit, which is the authors' own, would ask a language model about
-    what it cannot read; here that is wrong. `lmms` is lmms-eval's rule without a judge.
+    what it cannot read; here that is wrong. `lmms` is lmms-eval's rule without a judge. LLaVA's own script takes an
+    option called "None" for the end of the options; here it is one of them in that style, too.
     """
 
     name: ClassVar[str] = "mmbench_en"

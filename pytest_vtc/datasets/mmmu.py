@@ -22,9 +22,9 @@ class Mmmu(HubDataset):
     """Yue et al., "MMMU: A Massive Multi-discipline Multimodal Understanding and Reasoning Benchmark for Expert AGI",
     CVPR 2024, validation: 847 questions of multiple choice and 53 open ones. The category is the subject.
 
-    `<image k>` stays in the text, and the images stand before it in the order in which question and options mention
-    them (lmms-eval's order is that of their numbers). VLMEvalKit puts images into the text and makes multiple choice
-    of open questions, where the other option is "Other Answers": neither its prompts nor its rule are here.
+    `<image k>` stays in the text, and the images that question and options mention stand before it, by number.
+    VLMEvalKit puts images into the text and makes multiple choice of open questions, where the other option is
+    "Other Answers": neither its prompts nor its rule are here.
     """
 
     name: ClassVar[str] = "mmmu"

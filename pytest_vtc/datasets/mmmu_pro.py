@@ -1,9 +1,10 @@
 """MMMU-Pro: 1,730 multiple-choice questions from college subjects, in its three configurations.
 
-https://huggingface.co/datasets/MMMU/MMMU_Pro. The images stand before the text, in the order in which question and
-options mention them, in every style; VLMEvalKit puts them in the place of `<image k>` instead. Styles: `lmms`, with
-`<image k>` left in the text; `official`, the direct prompt of MMMU-Pro's own script for transformers, with `[image]`
-in their place; `vlmevalkit`.
+https://huggingface.co/datasets/MMMU/MMMU_Pro. The images that question and options mention stand before the text by
+number, once each, in every style, as in lmms-eval. MMMU-Pro's own script has them in the order of their mention, again
+where they are mentioned again, which is another order in 58 rows; VLMEvalKit puts them in the place of `<image k>`.
+Styles: `lmms`, with `<image k>` left in the text; `official`, the direct prompt of MMMU-Pro's own script for
+transformers, with `[image]` in their place; `vlmevalkit`.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class MmmuPro(HubDataset):
         }
 
     def pictures(self, row: Row, question: Question, where: str) -> Iterator[tuple[str, bytes]]:
-        """The row's images: as question and options mention them, then those never mentioned."""
+        """The row's images that question and options mention, by number."""
         for k, data in images_of(row, str(row["question"]), question.options, where):
             yield f"{question.id}_{k}", data
 

@@ -1,4 +1,4 @@
-"""What the rows of MMMU and MMMU-Pro have in common: options as a literal, images in the order of their mention."""
+"""What the rows of MMMU and MMMU-Pro have in common: options as a literal, images by number."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ def options_of(value: Any, where: str, least: int = 1) -> list[str]:
 
 
 def images_of(row: Mapping[str, Any], question: str, options: Sequence[str], where: str) -> list[tuple[int, bytes]]:
-    """The row's images with their numbers: as question and options mention them, then those never mentioned.
+    """The images that question and options mention, with their numbers and in the order of these, as in lmms-eval.
 
-    Raises DatasetError, beginning with `where`, if one is mentioned and null, or if there is none.
+    A few rows have others: figures of the worked solution, which would give the answer away. Where none is mentioned
+    it is all there are. Raises DatasetError, beginning with `where`, if one is mentioned and null, or if there is none.
     """
-    mentioned = dict.fromkeys(int(k) for k in MENTION.findall("\n".join([question, *options])))
+    mentioned = sorted({int(k) for k in MENTION.findall("\n".join([question, *options]))})
     found = {k: data for k, column in enumerate(IMAGE_COLUMNS, 1) if (data := image_bytes(row[column]))}
     if absent := [k for k in mentioned if k not in found]:
         raise DatasetError(f"{where}: the text mentions <image {absent[0]}>, but image_{absent[0]} is null")
     if not found:
         raise DatasetError(f"{where}: it has no image")
-    return [(k, found[k]) for k in dict.fromkeys([*mentioned, *found])]
+    return [(k, found[k]) for k in mentioned or found]

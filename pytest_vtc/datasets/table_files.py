@@ -80,9 +80,11 @@ def _lies_in(folder: str, file: str, deep: bool) -> bool:
 
 def _by_name(files: Sequence[str], folder: str, split: str | None) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
+    # A file of exactly that name leaves no room for guesses: `image` is not `non_image`.
+    exact = split in {_named_split(file[len(folder) :]) for file in files}
     for file in files:
         inner = file[len(folder) :]
-        if split is not None and re.search(rf"(?<![^\W\d_]){re.escape(split)}(?![^\W\d_])", inner):
+        if split is not None and not exact and re.search(rf"(?<![^\W\d_]){re.escape(split)}(?![^\W\d_])", inner):
             name = split
         else:
             name = _named_split(inner)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_vtc.datasets.base import DatasetError
-from pytest_vtc.datasets.choices import letter, letter_at, lines_of, options_in, present
+from pytest_vtc.datasets.choices import letter, letter_at, letter_prompt, lines_of, options_in, present
 
 FOUR = ("one", "two", "three", "four")
 
@@ -61,3 +61,7 @@ def test_empty_option_between_others_has_a_letter_and_no_line() -> None:
     options = options_in({"A": "x", "B": None, "C": "z"}, "ABC", "here")
     assert options == ["x", "nan", "z"]
     assert lines_of(options) == "A. x\nC. z"
+
+
+def test_who_asks_as_llava_does_writes_empty_options_too() -> None:
+    assert letter_prompt("Which ?", ["x", "", "nan"]).startswith("Which ?\nA. x\nB. \nC. nan\nAnswer with")

@@ -85,11 +85,12 @@ def test_mm_vet_without_a_capability_names_the_row(fetch: Fetch) -> None:
 
 
 def test_llava_bench_asks_the_question_alone_and_tells_the_judge_the_caption(fetch: Fetch) -> None:
-    first, second = fetch(LlavaBench(), BENCH, [bench_row(), bench_row(1, category="llava_bench_detail")])
+    rows = [bench_row(), bench_row(1, category="llava_bench_detail"), bench_row(2, image_id="002")]
+    first, second, third = fetch(LlavaBench(), BENCH, rows)
     assert (first.id, first.prompt, first.answers) == ("0", "What is this?", ("A square.",))
     assert first.facts == {"caption": "A blue square."}
     assert (first.category, second.category) == ("conv", "detail")
-    assert first.group == second.group
+    assert first.group == second.group != third.group
     assert first.images == second.images
 
 

@@ -95,6 +95,10 @@ def test_one_of_several_people_may_have_said_nothing(read: Read) -> None:
         read({"manifest": 1, "scoring": "exact"}, row(answer=["", "cat"]))
 
 
+def test_all_of_ten_people_may_have_said_nothing(read: Read) -> None:
+    assert read({"manifest": 1, "scoring": "vqa_evalai"}, row(answer=[""] * 10)).samples[0].answers == ("",) * 10
+
+
 def test_scoring_is_auto_without_a_header(read: Read) -> None:
     header = read(row()).header
     assert (header.name, header.scoring, header.max_new_tokens) == (None, "auto", 32)

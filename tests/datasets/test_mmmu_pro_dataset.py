@@ -86,11 +86,11 @@ def test_options_that_cannot_be_read_name_the_row(fetched: Any, options: str) ->
         fetched(mmmu_row(1), mmmu_row(2, options=options))
 
 
-def test_images_come_in_the_order_of_their_mention_and_unmentioned_ones_last(fetched: Any) -> None:
+def test_images_come_by_number_and_those_of_the_solution_do_not(fetched: Any) -> None:
     cells = {f"image_{k}": encoded(colour) for k, colour in enumerate(["red", "lime", "blue", "gray", "teal"], 1)}
     row = mmmu_row(1, **cells, question="See <image 3>, then <image 2>.", options="['<image 5>', '<image 3>']")
     (sample,) = fetched(row)
-    assert contents(sample) == [cells[f"image_{k}"]["bytes"] for k in (3, 2, 5, 1, 4)]
+    assert contents(sample) == [cells[f"image_{k}"]["bytes"] for k in (2, 3, 5)]
     assert "See <image 3>, then <image 2>." in sample.prompt
 
 

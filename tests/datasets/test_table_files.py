@@ -37,6 +37,12 @@ def test_split_whose_name_begins_alike_is_another() -> None:
     assert files_of(both, "testmini") == both[1:]
 
 
+def test_split_whose_name_ends_alike_is_another() -> None:
+    both = ["data/image-00000-of-00001.parquet", "data/non_image-00000-of-00001.parquet"]
+    assert files_of(both, "image") == both[:1]
+    assert files_of(both, "non_image") == both[1:]
+
+
 def test_files_that_name_another_split_are_not_taken_for_it() -> None:
     with pytest.raises(NotInRepositoryError, match="no files for split 'test'; there is train"):
         files_of(["data/train-00000-of-00001.parquet"])
