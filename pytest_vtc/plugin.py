@@ -318,6 +318,12 @@ def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     return data
 
 
+def _verdict(score: float | None) -> str:
+    if score is None:
+        return "answered"
+    return "correct" if score >= 1 else "partial" if score > 0 else "wrong"
+
+
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> Any:
     if hasattr(report, "vtc_skipped") and config.get_verbosity() <= 0:
         return "skipped", "", "SKIPPED"  # no letter: a line below the table says it
@@ -325,11 +331,15 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     if not rows or report.when != "call" or not report.passed:
         return None
     measured: Measurement = rows[0][1]
-    category = "answered" if measured.score is None else "correct" if measured.score >= 1 else "wrong"
+    category = _verdict(measured.score)
     if config.get_verbosity() <= 0:
         return category, "", ""  # the live line says it
     word = category.upper() + (" (cached)" if measured.cached else "")
-    return category, "", (word, {"green": category != "wrong", "yellow": category == "wrong"})
+    return (
+        category,
+        "",
+        (word, {"green": category in ("answered", "correct"), "yellow": category in ("partial", "wrong")}),
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

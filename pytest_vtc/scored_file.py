@@ -20,6 +20,7 @@ from pytest_vtc.datasets.registry import WHOSE, data_home, open_samples
 from pytest_vtc.report.columns import Column, tabulated
 from pytest_vtc.report.figures import NOTHING, percent
 from pytest_vtc.scoring import NO_FACTS, Score, judged, rule
+from pytest_vtc.scoring.answerable import unanswerable
 
 
 class ScoredFileError(ValueError):
@@ -28,9 +29,10 @@ class ScoredFileError(ValueError):
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the file. of: the cell that it belongs to, "" where the file is not a run's."""
+    """One line of the file. of: the cell that it belongs to, "" where the file is not a run's. sample: the same."""
 
     of: str
+    sample: str
     prediction: str
     answers: Sequence[str]
     options: Sequence[str]
@@ -39,12 +41,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Tally:
-    """What one rule says of one cell. scores: one for each line, in the file's order."""
+    """What one rule says of one cell. scores: one for each line, in the file's order; n_samples: of the dataset."""
 
     of: str
     rule: str
     scores: list[Score]
     n_blank: int
+    n_samples: int | None = None
 
     @property
     def mean(self) -> float:
@@ -75,14 +78,14 @@ def score_file(path: Path, data: str | None, scorings: Sequence[str], literal: b
             if name in WHOSE:
                 raise ScoredFileError(f"--scoring {name}: which rule that is depends on the dataset; add --data")
             rule(name)
-        lines = list(_read(path, None))
+        lines, n_samples = list(_read(path, None, scorings)), None
     else:
         sets = [open_samples(data, data_home(), None, 0, scoring) for scoring in scorings or (None,)]
         if any(each.scoring == "none" for each in sets):
             raise ScoredFileError(f"{data} has no answers to score by; name a rule, or another dataset")
         rules = [(_called(each, asked), each.scoring, literal or each.literal)
                  for each, asked in zip(sets, scorings or (None,), strict=True)]  # fmt: skip
-        lines = list(_read(path, sets[0]))
+        lines, n_samples = list(_read(path, sets[0], ())), len(sets[0].samples)
     if not lines:
         raise ScoredFileError(f"{path}: it holds no answers{'' if data is None else f' to {data}'}")
     tallies: list[Tally] = []
@@ -94,7 +97,7 @@ def score_file(path: Path, data: str | None, scorings: Sequence[str], literal: b
                 judged(rule(name), line.prediction, line.answers, line.options, line.facts, literal=to_the_letter)
                 for line in mine
             ]
-            tallies.append(Tally(cell, shown, scores, n_blank))
+            tallies.append(Tally(cell, shown, scores, n_blank, n_samples))
     return tallies
 
 
@@ -111,10 +114,11 @@ def render(tallies: Sequence[Tally]) -> list[str]:
             Column("Differs", [NOTHING, *(f"{tally.differing(first):,}" for tally in tallies[1:])]),
         ]
         blank = f"{first.n_blank:,} of them blank" if first.n_blank else "none of them blank"
+        of = "" if first.n_samples is None else f" to {n:,} of {first.n_samples:,} samples"
         return [
             *tabulated(columns),
             "",
-            f"{n:,} answer{'' if n == 1 else 's'}, {blank}",
+            f"{n:,} answer{'' if n == 1 else 's'}{of}, {blank}",
             *([f"Differs: answers that the rule judges otherwise than {rules[0]}"] if len(rules) > 1 else []),
         ]
     by_rule = {name: [tally for tally in tallies if tally.rule == name] for name in rules}
@@ -131,20 +135,38 @@ def _called(data: SampleSet, asked: str | None) -> str:
     return data.scoring if asked in (None, data.scoring) else f"{data.scoring} ({asked})"
 
 
-def _read(path: Path, data: SampleSet | None) -> Iterator[Line]:
-    """The answers in a file; of a run's, those to `data`: a run may have been over several datasets."""
+def _read(path: Path, data: SampleSet | None, rules: Sequence[str]) -> Iterator[Line]:
+    """The answers in a file; of a run's, those to `data`: a run may have been over several datasets.
+
+    rules: those that must be able to score a line; without `data`, which has been checked.
+    """
     samples = None if data is None else {sample.id: sample for sample in data.samples}
+    seen: dict[tuple[str, str], int] = {}
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, text in enumerate(file, 1):
-                if text.strip():
-                    row = _object(f"{path}:{number}", text)
-                    if data is None or not _of_run(row) or f"/{data.name}/" in str(row["cell"]):
-                        yield _answered(f"{path}:{number}", row, samples)
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                where = f"{path}:{number}"
+                if not (text := _text(where, raw)).strip():
+                    continue
+                row = _object(where, text)
+                if data is not None and _of_run(row) and f"/{data.name}/" not in str(row["cell"]):
+                    continue
+                line = _answered(where, row, samples)
+                if line.sample and (first := seen.setdefault((line.of, line.sample), number)) != number:
+                    raise ScoredFileError(f"{where}: a second answer to {line.sample!r}; the first is in line {first}")
+                for name in rules:
+                    if (reason := unanswerable(name, line.answers, line.options)) is not None:
+                        raise ScoredFileError(f"{where}: {reason}")
+                yield line
     except OSError as error:
         raise ScoredFileError(f"cannot read {path} ({error.strerror})") from error
+
+
+def _text(where: str, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ScoredFileError(f"{path}: it is not UTF-8 text") from error
+        raise ScoredFileError(f"{where}: it is not UTF-8 text; save the file as UTF-8") from error
 
 
 def _object(where: str, text: str) -> dict[str, Any]:
@@ -167,10 +189,12 @@ def _answered(where: str, row: Mapping[str, Any], samples: Mapping[str, Sample] 
     if not isinstance(prediction, str):
         raise ScoredFileError(f'{where}: "prediction" must be a string: what the model said')
     if samples is not None:
-        name = str(row.get("sample" if of_run else "id"))
-        if (sample := samples.get(name)) is None:
-            raise ScoredFileError(f"{where}: the dataset has no sample {name!r}")
-        return Line(str(row["cell"]) if of_run else "", prediction, sample.answers, sample.options, sample.facts)
+        if (name := row.get("sample" if of_run else "id")) is None:
+            raise ScoredFileError(f'{where}: "id" is missing: to which question of the dataset this is the answer')
+        if (sample := samples.get(str(name))) is None:
+            raise ScoredFileError(f"{where}: the dataset has no sample {str(name)!r}")
+        of = str(row["cell"]) if of_run else ""
+        return Line(of, sample.id, prediction, sample.answers, sample.options, sample.facts)
     if of_run:
         raise ScoredFileError(f"{where}: a line of a run; name its dataset by --data, which knows the options")
     answers = row.get("answer", row.get("target"))
@@ -179,8 +203,10 @@ def _answered(where: str, row: Mapping[str, Any], samples: Mapping[str, Sample] 
         raise ScoredFileError(f'{where}: "answer" is an empty list: nothing could be right')
     if not all(isinstance(answer, str | int | float) and not isinstance(answer, bool) for answer in answers):
         raise ScoredFileError(f'{where}: "answer" must be a string, a number or a list of them, or name --data')
+    if not any(str(answer).strip() for answer in answers):
+        raise ScoredFileError(f'{where}: "answer" is blank; nothing could ever match it')
     options = row.get("options") or []
     facts = row.get("facts") or NO_FACTS
     if not isinstance(options, list) or not isinstance(facts, dict | type(NO_FACTS)):
         raise ScoredFileError(f'{where}: "options" must be a list, and "facts" an object')
-    return Line("", prediction, [str(answer) for answer in answers], [str(text) for text in options], facts)
+    return Line("", "", prediction, [str(answer) for answer in answers], [str(text) for text in options], facts)

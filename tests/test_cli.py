@@ -139,6 +139,12 @@ def test_no_samples_are_no_part(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 is less than 1" in capsys.readouterr().err
 
 
+def test_what_is_no_number_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fetch", "gqa", "--n", "abc"])
+    assert "argument --n: 'abc' is no whole number" in capsys.readouterr().err
+
+
 def test_the_pipeline_takes_images_in_memory_and_compressors_as_objects() -> None:
     from pytest_vtc.compressors.divprune import DivPrune
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_vtc.cli import main
 from pytest_vtc.datasets.base import DatasetError
 from pytest_vtc.datasets.probes import Probes
-from pytest_vtc.scored_file import ScoredFileError, score_file
+from pytest_vtc.scored_file import ScoredFileError, render, score_file
 from pytest_vtc.scoring import ScoringError
 
 MODEL_SAID = ["A", "Answer: B", "", "the cat"]
@@ -91,6 +91,7 @@ def test_the_table_shows_rules_side_by_side(answers: Path, capsys: pytest.Captur
     [
         ({"answer": "B"}, r'answers.jsonl:1: "prediction" must be a string'),
         ({"prediction": "B"}, r'answers.jsonl:1: "answer" must be a string'),
+        ({"prediction": "B", "answer": " "}, r'answers.jsonl:1: "answer" is blank'),
         ({"prediction": "B", "answer": []}, r'answers.jsonl:1: "answer" is an empty list'),
         ({"prediction": "B", "answer": "B", "options": "AB"}, r'answers.jsonl:1: "options" must be a list'),
         ({"cell": "m/d/stock", "sample": "s", "answer": "B"}, r"answers.jsonl:1: a line of a run; name its dataset"),
@@ -99,6 +100,45 @@ def test_the_table_shows_rules_side_by_side(answers: Path, capsys: pytest.Captur
 def test_line_that_cannot_be_scored_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     with pytest.raises(ScoredFileError, match=message):
         score_file(saved(tmp_path, [row]), None, ["exact"])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"answer": "dog", "options": ["a dog", "a cat"]}, "\"answer\" is 'dog', and the scoring rule 'letters'"),
+        ({"answer": "C", "options": ["a dog", "a cat"]}, "which is the letter of no option: there are 2"),
+    ],
+)
+def test_answer_that_nothing_could_match_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(ScoredFileError, match=rf"answers\.jsonl:1: .*{message}"):
+        score_file(saved(tmp_path, [{"prediction": "a dog", **row}]), None, ["letters"])
+
+
+def test_rule_that_needs_options_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ScoredFileError, match="\"options\" is missing, and the scoring rule 'mcq_vlmevalkit' needs it"):
+        score_file(saved(tmp_path, [{"prediction": "B", "answer": "B"}]), None, ["mcq_vlmevalkit"])
+
+
+def test_second_answer_to_a_sample_and_a_missing_id_are_named(tmp_path: Path) -> None:
+    name = Probes().load(tmp_path)[0].id
+    with pytest.raises(
+        ScoredFileError, match=rf"answers\.jsonl:2: a second answer to '{name}'; the first is in line 1"
+    ):
+        score_file(saved(tmp_path, [{"id": name, "prediction": said} for said in "ab"]), "probes", [])
+    with pytest.raises(ScoredFileError, match=r'answers\.jsonl:1: "id" is missing'):
+        score_file(saved(tmp_path, [{"prediction": "a"}]), "probes", [])
+
+
+def test_how_many_samples_have_an_answer_is_said(tmp_path: Path) -> None:
+    path = saved(tmp_path, [{"id": Probes().load(tmp_path)[0].id, "prediction": "7"}])
+    assert render(score_file(path, "probes", []))[-1] == "1 answer to 1 of 7,260 samples, none of them blank"
+
+
+def test_other_encodings_are_named_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"prediction": "a", "answer": "a"}\n{"prediction": "caf\xe9", "answer": "a"}\n')
+    with pytest.raises(ScoredFileError, match=r"x\.jsonl:2: it is not UTF-8 text"):
+        score_file(path, None, ["exact"])
 
 
 def test_broken_json_names_the_line(tmp_path: Path) -> None:

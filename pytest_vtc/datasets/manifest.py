@@ -37,6 +37,7 @@ and, if it took a part of them, "drawn": {"n": asked for, "seed": ..., "of": sam
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 import re
@@ -63,6 +64,10 @@ VERSION = 1
 DEFAULT_SCORING = "auto"
 DEFAULT_MAX_NEW_TOKENS = 32
 _HEADER_KEY = "manifest"
+_KNOWN_KEYS = (
+    *(_HEADER_KEY, "name", "scoring", "scorings", "max_new_tokens", "published", "prompt_style", "whole_groups"),
+    *("source", "revision", "config", "split", "licence", "samples", "image_bytes"),
+)
 _NAME = re.compile(r"[\w.+-]+", re.ASCII)
 
 
@@ -189,6 +194,9 @@ def _header(row: Mapping[str, Any]) -> Header:
         raise RowError(
             f'"manifest" is {row[_HEADER_KEY]!r}; this version of pytest-vtc reads manifests of version {VERSION}'
         )
+    for key in row:
+        if key not in _KNOWN_KEYS and (meant := difflib.get_close_matches(key, _KNOWN_KEYS, 1, 0.85)):
+            raise RowError(f'the header has a key "{key}": did you mean "{meant[0]}"?')
     name, scoring, longest = row.get("name"), row.get("scoring"), row.get("max_new_tokens")
     if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise RowError(f'"name" is {name!r}; use letters, digits and any of . _ + -')

@@ -12,16 +12,9 @@ from pytest_vtc.datasets.base import DatasetError, ImageSource, Sample
 from pytest_vtc.datasets.images import ImageFile
 from pytest_vtc.datasets.row_values import PEOPLE
 from pytest_vtc.scoring import NO_FACTS
+from pytest_vtc.scoring.answerable import unanswerable
 
 MAX_OPTIONS = 26
-RULES_OF_OPTIONS = frozenset(
-    {
-        *("mmmu_pro_official", "mmmu_mc_official", "mmmu_mc_lmms", "mcq_vlmevalkit", "mmbench_lmms_static"),
-        *("scienceqa_official", "scienceqa_llava"),
-    }
-)
-"""Rules that read nothing without the texts of the options."""
-
 RULES_OF_PEOPLE = frozenset({"vqa_official", "vqa_evalai", "vqav2_lmms", "vqa_vlmevalkit"})
 """Rules whose answers are those of several people, of whom one may have said nothing."""
 
@@ -39,10 +32,10 @@ def read_sample(
     names = _image_names(row)
     answers = _answers(row, scoring)
     options = tuple(_text(row, "options", item) for item in _list(row, "options"))
-    if scoring in RULES_OF_OPTIONS and not options:
-        raise RowError(f'the field "options" is missing, and the scoring rule {scoring!r} needs it')
     if len(options) > MAX_OPTIONS:
         raise RowError(f'"options" has {len(options)} entries; there are letters for {MAX_OPTIONS}')
+    if scoring != "none" and (reason := unanswerable(scoring, answers, options)) is not None:
+        raise RowError(reason)
     return Sample(
         id=_id(row),
         images=shared.images(names, line),
@@ -210,7 +203,7 @@ class SharedValues:
                 f"{manifest}:{self._lines[name]}: no image at {self._files[name]}" for name in missing[:3]
             )
             more = f"; and {len(missing) - 3:,} more" if len(missing) > 3 else ""
-            raise DatasetError(f"{shown}{more} (paths are relative to the manifest's folder)")
+            raise DatasetError(f"{shown}{more} (paths are relative to the folder of {manifest.name})")
 
 
 def _is_file(path: Path) -> bool:

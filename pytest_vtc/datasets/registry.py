@@ -25,7 +25,6 @@ from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.hallusionbench import HallusionBench
 from pytest_vtc.datasets.llava_bench import LlavaBench
 from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_manifest
-from pytest_vtc.datasets.manifest_rows import RULES_OF_OPTIONS
 from pytest_vtc.datasets.mathvision import MathVision, MathVisionTest
 from pytest_vtc.datasets.mathvista import MathVista
 from pytest_vtc.datasets.mia_bench import MiaBench
@@ -48,6 +47,7 @@ from pytest_vtc.datasets.textvqa import TextVqa
 from pytest_vtc.datasets.vizwiz import VizWiz
 from pytest_vtc.datasets.vqav2 import VqaV2
 from pytest_vtc.scoring import GROUP_SIZE, ScoringError, any_rule
+from pytest_vtc.scoring.answerable import unanswerable
 from pytest_vtc.scoring.published import metric_of
 
 WHOSE = ("official", "lmms", "vlmevalkit")
@@ -226,11 +226,9 @@ def _scored_by(data: SampleSet, asked: str | None, scorings: Mapping[str, str]) 
         raise DatasetError(f"{data.name}: {error}") from error
     if bare := next((sample for sample in data.samples if not sample.answers), None):
         raise DatasetError(f"{data.name}: it cannot be scored by {asked!r}: sample {bare.id!r} has no answers")
-    if asked in RULES_OF_OPTIONS and (bare := next((sample for sample in data.samples if not sample.options), None)):
-        raise DatasetError(
-            f"{data.name}: it cannot be scored by {asked!r}, which is for multiple choice: sample {bare.id!r} has no "
-            "options"
-        )
+    for sample in data.samples:
+        if (reason := unanswerable(asked, sample.answers, sample.options)) is not None:
+            raise DatasetError(f"{data.name}: it cannot be scored by {asked!r}: sample {sample.id!r}: {reason}")
     # A foreign rule reads other things than what the metric is made of.
     published = data.published if asked in (data.scoring, *scorings.values()) else None
     return replace(data, scoring=asked, published=published)

@@ -4,25 +4,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pytest_vtc.scoring.base import NO_FACTS, Score
-from pytest_vtc.scoring.letters import Letters
+from pytest_vtc.scoring.letters import LETTERS, Letters
+from pytest_vtc.scoring.option_letters import letters_of
 from pytest_vtc.scoring.soft import Soft
-
-_LETTER = re.compile(r"[A-J]", re.IGNORECASE)
 
 
 class Auto:
-    """`letters` if every answer is a single letter from A to J, else `soft`: how the seed project vtbench chooses."""
+    """`letters` if every answer is a single letter from A to J, else `soft`: how the seed project vtbench chooses.
+
+    With options, a letter of theirs.
+    """
 
     name: ClassVar[str] = "auto"
-    description: ClassVar[str] = "letters where the answer is a single letter from A to J, else soft"
+    description: ClassVar[str] = (
+        "letters where the answer is a single letter, A to J or as many as there are options, else soft"
+    )
 
     def score(
         self, prediction: str, answers: Sequence[str], options: Sequence[str], facts: Mapping[str, str] = NO_FACTS
     ) -> Score:
-        lettered = bool(answers) and all(_LETTER.fullmatch(answer.strip()) for answer in answers)
+        letters = letters_of(options) if options else LETTERS
+        lettered = bool(answers) and all(
+            len(letter) == 1 and letter in letters for letter in (answer.strip().upper() for answer in answers)
+        )
         return (Letters() if lettered else Soft()).score(prediction, answers, options)

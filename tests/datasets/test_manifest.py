@@ -95,6 +95,36 @@ def test_one_of_several_people_may_have_said_nothing(read: Read) -> None:
         read({"manifest": 1, "scoring": "exact"}, row(answer=["", "cat"]))
 
 
+@pytest.mark.parametrize(
+    ("scoring", "answer", "options", "right"),
+    [
+        ("auto", "C", ["one", "two"], False),
+        ("letters", "Z", ["one", "two"], False),
+        ("letters", "one", ["one", "two"], False),
+        ("soft", "C", ["A", "B"], False),
+        ("auto", "B", ["one", "two"], True),
+        ("soft", "x", ["x", "y"], True),
+        ("auto", "one", ["one", "two"], True),
+        ("letters", "D", [], True),
+        ("exact", "C", [], True),
+    ],
+)
+def test_answer_that_is_no_options_is_refused(
+    read: Read, scoring: str, answer: str, options: list[str], right: bool
+) -> None:
+    rows = {"manifest": 1, "scoring": scoring}, row(answer=answer, options=options)
+    if right:
+        assert read(*rows).samples[0].answers == (answer,)
+    else:
+        with pytest.raises(DatasetError, match=f"m.jsonl:2: \"answer\" is '{answer}', "):
+            read(*rows)
+
+
+def test_header_key_with_a_slip_of_the_pen_is_refused(read: Read) -> None:
+    with pytest.raises(DatasetError, match=r"m\.jsonl:1: the header has a key .scorin.: did you mean .scoring.\?"):
+        read({"manifest": 1, "scorin": "exact"}, row())
+
+
 def test_all_of_ten_people_may_have_said_nothing(read: Read) -> None:
     assert read({"manifest": 1, "scoring": "vqa_evalai"}, row(answer=[""] * 10)).samples[0].answers == ("",) * 10
 
@@ -239,9 +269,9 @@ def test_manifest_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
-words = texts.filter(lambda text: bool(text.strip()))
+answers = texts.filter(lambda text: len(text.strip()) > 1)  # a letter is checked against the options
 rows_to_write = st.fixed_dictionaries(
-    {"prompt": texts, "answer": st.lists(words, min_size=1, max_size=3), "options": st.lists(texts, max_size=4)},
+    {"prompt": texts, "answer": st.lists(answers, min_size=1, max_size=3), "options": st.lists(texts, max_size=4)},
     optional={"category": texts, "group": st.sampled_from(["g", "h"])},
 )
 

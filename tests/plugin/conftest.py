@@ -20,7 +20,7 @@ class RunVtc(Protocol):
 def n_measured(result: pytest.RunResult) -> int:
     """How many cases of a run were measured, right or wrong."""
     outcomes = result.parseoutcomes()
-    return outcomes.get("correct", 0) + outcomes.get("wrong", 0)
+    return sum(outcomes.get(verdict, 0) for verdict in ("correct", "partial", "wrong"))
 
 
 @pytest.fixture(scope="session")

@@ -67,5 +67,11 @@ def test_auto_matches_softly_elsewhere(answer: str) -> None:
     assert Auto().score(f"it is {answer} I think", [answer], ()).value == float(bool(answer))
 
 
+def test_auto_reads_as_many_letters_as_there_are_options() -> None:
+    animals = [f"animal {number}" for number in range(11)]
+    assert Auto().score("kitten", ["K"], [*animals[:10], "kitten"]).value == 1
+    assert Auto().score("it is C", ["C"], ["A", "B"]).value == 1  # no letter of theirs: matched as it stands
+
+
 def test_auto_matches_softly_without_answers() -> None:
     assert Auto().score("A", [], ()).value == 0
