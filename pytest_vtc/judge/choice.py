@@ -78,10 +78,10 @@ def choose_judge(
 
 def _check_facts(data: SampleSet, rule: JudgedRule) -> None:
     for sample in data.samples:
-        if lacking := [name for name in rule.needs if not sample.facts.get(name, "").strip()]:
+        if (reason := rule.lacks(sample.answers, sample.facts)) is not None:
             raise OptionError(
-                f"{data.name}: sample {sample.id!r} lacks the fact {lacking[0]!r}, which the judge of {rule.name} is "
-                'told; put it into the "facts" of the manifest\'s row, or choose another --vtc-scoring'
+                f'{data.name}: sample {sample.id!r} {reason}; mend the "facts" of the manifest\'s row, or choose another '
+                "--vtc-scoring"
             )
 
 

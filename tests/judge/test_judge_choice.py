@@ -75,6 +75,14 @@ def test_a_sample_that_cannot_be_judged_is_named(facts: dict[str, str]) -> None:
         choose_judge(URL, MODEL, [], [dataset("llava_bench", "mine", facts)])
 
 
+@pytest.mark.parametrize("weights", ["6,4", "six", "1.5", "6,"])
+def test_weights_that_do_not_fit_the_parts_are_named(weights: str) -> None:
+    with pytest.raises(
+        OptionError, match=r"mine: sample 'q1' has the weights '.*', which are not a whole number for each"
+    ):
+        choose_judge(URL, MODEL, [], [dataset("mia_bench", "mine", {"weights": weights})])
+
+
 # Prompts of one's own
 
 

@@ -54,6 +54,11 @@ class JudgedRule(ABC):
         """The messages by which an answer is judged. prompt: one whose gaps are among `gaps`; `self.prompt` if None."""
         return (prompt or self.prompt).filled(self.values(asked))
 
+    def lacks(self, answers: Sequence[str], facts: Mapping[str, str]) -> str | None:  # noqa: ARG002
+        """What a question lacks to be judged, as in `lacks the fact 'caption'`; None if nothing."""
+        absent = next((name for name in self.needs if not facts.get(name, "").strip()), None)
+        return None if absent is None else f"lacks the fact {absent!r}, which the judge of {self.name} is told"
+
     @abstractmethod
     def values(self, asked: Asked) -> dict[str, str]:
         """The text of each of `gaps`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pytest_vtc.scoring.base import NOTHING, Score
@@ -44,11 +44,21 @@ class MiaBench(JudgedRule):
     needs: ClassVar[tuple[str, ...]] = ("weights",)
     shows_images: ClassVar[bool] = True
 
+    def lacks(self, answers: Sequence[str], facts: Mapping[str, str]) -> str | None:
+        weights = [weight.strip() for weight in facts.get("weights", "").split(",")]
+        if (reason := super().lacks(answers, facts)) is None and (
+            len(weights) != len(answers) or not all(weight.isdecimal() for weight in weights)
+        ):
+            return (
+                f"has the weights {','.join(weights)!r}, which are not a whole number for each of {len(answers)} parts"
+            )
+        return reason
+
     def values(self, asked: Asked) -> dict[str, str]:
         weights = asked.facts.get("weights", "").split(",")
         lines = [
             f"{place}. {component} ({weight} points)"
-            for place, (component, weight) in enumerate(zip(asked.answers, weights, strict=False), 1)
+            for place, (component, weight) in enumerate(zip(asked.answers, weights, strict=True), 1)
         ]
         return {
             "question": asked.question,
