@@ -80,7 +80,7 @@ def _check_facts(data: SampleSet, rule: JudgedRule) -> None:
     for sample in data.samples:
         if (reason := rule.lacks(sample.answers, sample.facts)) is not None:
             raise OptionError(
-                f'{data.name}: sample {sample.id!r} {reason}; mend the "facts" of the manifest\'s row, or choose another '
+                f"{data.name}: sample {sample.id!r} {reason}; mend the facts of the manifest's row, or choose another "
                 "--vtc-scoring"
             )
 
