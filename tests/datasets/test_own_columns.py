@@ -108,7 +108,7 @@ def test_answers_are_text_numbers_or_lists(cell: Any, answers: list[str]) -> Non
     assert read(answer=cell).answers == answers
 
 
-@pytest.mark.parametrize("cell", [None, "", "  ", [], [None]])
+@pytest.mark.parametrize("cell", [None, "", "  ", [], [None], float("nan"), [{"answer": None}]])
 def test_blank_answer_names_the_row(cell: Any) -> None:
     with pytest.raises(DatasetError, match=r"row 7: the answer \(column answer\) is blank"):
         read(answer=cell)
@@ -145,9 +145,23 @@ def test_options_are_lists_in_several_notations(cell: Any) -> None:
 
 
 def test_options_have_columns_of_their_own_of_which_the_last_may_be_blank() -> None:
-    assert read(A="cat", B="dog", C="nan", D=None, answer="A").options == ["cat", "dog"]
+    assert read(A="cat", B="dog", C=" ", D=None, E=float("nan"), answer="A").options == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("cells", [{"A": "cat", "B": "", "C": "dog"}, {"A": "cat", "B": None, "C": "dog"},
+                                   {"options": ["cat", None, "dog"]}])  # fmt: skip
+def test_option_that_is_missing_between_others_is_refused(cells: dict[str, Any]) -> None:
     with pytest.raises(DatasetError, match="row 7: an option is blank, and one after it is not"):
-        read(A="cat", B="", C="dog", answer="A")
+        read(**cells, answer="A")
+
+
+@pytest.mark.parametrize("word", ["None", "none", "null", "NaN", "NA"])
+def test_words_for_nothing_are_text(word: str) -> None:
+    by_columns = read(A="One", B="Two", C=word, answer="C")
+    by_list = read(options=["One", "Two", word], answer=word)
+    assert by_columns.options == by_list.options == ["One", "Two", word]
+    assert by_columns.answers == by_list.answers == ["C"]
+    assert read(answer=word).answers == [word]
 
 
 @pytest.mark.parametrize(
