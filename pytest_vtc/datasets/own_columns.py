@@ -221,7 +221,12 @@ class Reader:
             if not 0 <= int(text) < len(options):
                 raise DatasetError(f"{where}: the answer is {text}; options are counted from 0 to {len(options) - 1}")
             return letters[int(text)]
-        if (bare := text.strip("().")) in letters:
+        if len(bare := text.strip("().")) == 1 and bare in letters:
+            if named and named != [letters.index(bare)]:
+                raise DatasetError(
+                    f"{where}: the answer {text!r} is the letter of one option and the text of another; write (A), (B) "
+                    "and so on, in brackets, for the letter of the right one"
+                )
             return bare
         if named:
             return letters[named[0]]

@@ -146,6 +146,11 @@ def test_what_is_wrong_names_file_and_line(read: Any, rows: str, complaint: str)
         read(HEADER + rows)
 
 
+def test_answer_that_is_a_letter_and_the_text_of_another_option_names_the_line(read: Any) -> None:
+    with pytest.raises(DatasetError, match=r"pets\.csv:2: the answer 'A' is the letter of one option and the text of"):
+        read("image,question,options,answer\ncat.png,who?,B||A||C,A\n")
+
+
 def test_ids_that_are_repeated_name_both_lines(read: Any) -> None:
     with pytest.raises(DatasetError, match=r"pets\.csv:3: the id 'a' was used in line 2 already"):
         read("id,image,question,answer\na,cat.png,x,y\na,cat.png,x,y\n")

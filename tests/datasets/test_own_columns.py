@@ -177,12 +177,20 @@ def test_answer_with_options_is_letter_number_or_text(cell: Any, letter: str) ->
         (2, ["a", "b"], "the answer is 2; options are counted from 0 to 1"),
         ("C", ["a", "b"], "the answer 'C' is neither a letter up to B nor the text of an option"),
         (1, ["1", "2"], "the answer 1 is the text of one option and, counted from 0, the number of another"),
+        ("AB", ["a", "b"], "the answer 'AB' is neither a letter"),
+        ("()", ["a", "b"], r"the answer '\(\)' is neither a letter"),
+        ("A", ["B", "A", "C"], "the answer 'A' is the letter of one option and the text of another; write"),
         ("A", [str(n) for n in range(27)], "27 options; there are letters for 26"),
     ],
 )
 def test_answer_that_no_option_has(cell: Any, options: list[str], complaint: str) -> None:
     with pytest.raises(DatasetError, match=f"row 7: {complaint}"):
         read(options=options, answer=cell)
+
+
+def test_letter_in_brackets_is_never_the_text_of_an_option() -> None:
+    assert read(options=["B", "A", "C"], answer="(A)").answers == ["A"]
+    assert read(options=["A", "B", "C"], answer="B").answers == ["B"]
 
 
 def test_number_in_text_of_a_person_is_no_count_from_zero() -> None:
