@@ -16,7 +16,7 @@ from pytest_vtc.datasets.hub_dataset import HubDataset, Opened, Question, Row
 from pytest_vtc.datasets.kept_images import MANIFEST
 from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_header
 from pytest_vtc.datasets.originals import image_bytes
-from pytest_vtc.datasets.own_columns import Reader, choose, parse
+from pytest_vtc.datasets.own_columns import SEPARATOR, Reader, choose, parse
 from pytest_vtc.datasets.table_files import DEFAULT, Found
 
 PREFIX = "hf:"
@@ -104,7 +104,8 @@ class OwnTable(HubDataset):
         chosen = choose(self.asked, list(table.columns), f"{self.place.spec} ({table.label})", scored)
         if not self.asked:
             progress(f"{self.place.spec}: taking the columns {chosen} (to name others: {self.command} --columns ...)")
-        self._opened, self._reader = opened, Reader(chosen, table.class_names)
+        separator = SEPARATOR if table.cells_are_text else None
+        self._opened, self._reader = opened, Reader(chosen, table.class_names, separator)
         return chosen.text, chosen.image
 
     def facts(self) -> dict[str, Any]:
@@ -125,6 +126,8 @@ class OwnTable(HubDataset):
     def pictures(self, row: Row, question: Question, where: str) -> Iterator[tuple[None, bytes]]:  # noqa: ARG002
         for column in self._read_by.columns.image:
             for cell in self._read_by.values(row[column]):
+                if cell == "":
+                    continue
                 data = cell if isinstance(cell, bytes) else None
                 path = cell if isinstance(cell, str) else None
                 if isinstance(cell, dict):
@@ -135,6 +138,10 @@ class OwnTable(HubDataset):
                 if data is None:
                     raise DatasetError(f"{where}: column {column} holds no image: {str(cell)[:60]!r}")
                 yield None, data
+
+    def _where(self, place: int) -> str:
+        assert self._opened is not None, "the table is opened first"
+        return self._opened.table.where(place)
 
     @property
     def _read_by(self) -> Reader:
