@@ -260,7 +260,12 @@ class Reader:
         value, names = row[column], self.names(column)
         if names and isinstance(value, int) and 0 <= value < len(names):
             return names[value]
-        return None if _is_null(value) else _as_text(value, where, column)
+        if _is_null(value):
+            return None
+        text = _as_text(value, where, column)
+        # Many write a blank behind the comma in CSV; a prompt is exactly what stands there.
+        is_prompt = self.columns.exact and column == self.columns.question
+        return text if self.separator is None or is_prompt else text.strip()
 
 
 def _is_null(value: Any) -> bool:
