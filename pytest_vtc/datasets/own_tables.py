@@ -17,10 +17,12 @@ from pytest_vtc.datasets.kept_images import MANIFEST
 from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_header
 from pytest_vtc.datasets.originals import image_bytes
 from pytest_vtc.datasets.own_columns import SEPARATOR, Reader, choose, parse
-from pytest_vtc.datasets.table_files import DEFAULT, Found
+from pytest_vtc.datasets.table_files import DEFAULT, SUFFIXES, Found
 
 PREFIX = "hf:"
 _KEPT_IN = "hf"
+_SHOWN = 5
+"""Files that a line names; of more it says how many."""
 
 
 @dataclass(frozen=True)
@@ -161,12 +163,27 @@ class OwnTable(HubDataset):
     def _find(self, source: Path | None, progress: Progress) -> tuple[Repository, Found]:
         place = self.place
         if (folder := source or place.folder) is not None:
-            return within(folder, place.spec, [place.config], place.split, "tables such as *.parquet")
+            inside = within(folder, place.spec, [place.config], place.split, "tables such as *.parquet")
+            self._say_files(*inside, progress)
+            return inside
         repository, found = locate(place.spec, [place.name], [place.config], place.split, progress)
         size = sum(repository.size(file) for file in found.files) / 1e6
         licence = _licence(repository.card())
         progress(f"{place.spec}: split {found.split}, {size:,.0f} MB; licence: {licence}")
+        self._say_files(repository, found, progress)
         return repository, found
+
+    def _say_files(self, repository: Repository, found: Found, progress: Progress) -> None:
+        """Which files make the table, and which do not, unless there is only one."""
+        left = [file for file in repository.files if file.lower().endswith(SUFFIXES) and file not in found.files]
+        if left or len(found.files) > 1:
+            read = _shown(found.files) + (", joined to one table" if len(found.files) > 1 else "")
+            progress(f"{self.place.spec}: reading {read}" + (f"; not read: {_shown(left)}" if left else ""))
+
+
+def _shown(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _SHOWN:,} more" if len(files) > _SHOWN else ""
+    return ", ".join(files[:_SHOWN]) + more
 
 
 def _licence(card: Mapping[str, Any]) -> str:

@@ -270,3 +270,27 @@ def test_last_option_of_objects_may_be_called_none(sheet: Any) -> None:
 def test_bad_line_is_named(sheet: Any, name: str, content: str, complaint: str) -> None:
     with pytest.raises(DatasetError, match=complaint):
         sheet(content, name)
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        (["a.csv"], None),
+        (["a.csv", "b.csv"], "reading a.csv, b.csv, joined to one table"),
+        (["a.jsonl", "b.csv"], "reading a.jsonl; not read: b.csv"),
+        (["a-test.csv", "a-train.csv", "notes.txt"], "reading a-test.csv; not read: a-train.csv"),
+        ([f"{k}.csv" for k in range(7)], "reading 0.csv, 1.csv, 2.csv, 3.csv, 4.csv and 2 more, joined to one table"),
+    ],
+)
+def test_files_that_are_read_and_that_are_left_are_said(
+    tmp_path: Path, said: list[str], files: list[str], line: str | None
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "cat.png").write_bytes(encoded("red")["bytes"])
+    row = {"image": "cat.png", "question": "who?", "answer": "a cat"}
+    for name in files:
+        text = json.dumps(row) if name.endswith("jsonl") else f"{','.join(row)}\n{','.join(row.values())}\n"
+        (folder / name).write_text(text)
+    make_ready(f"hf:{folder}", None, tmp_path / "home", said.append)
+    assert [each for each in said if "reading" in each] == ([] if line is None else [f"hf:{folder}: {line}"])
