@@ -233,6 +233,8 @@ class TextTable(Table):
         else:
             # Objects leave out what they do not have.
             self.columns = list(dict.fromkeys(name for file in files for _, row in jsonl_rows(file) for name in row))
+        if not self.columns:
+            raise DatasetError(f"{self.label}: there are no rows, or no column that all files have")
 
     def rows(self, columns: Sequence[str], places: Sequence[int] | None = None) -> Iterator[tuple[int, Row]]:
         self.check(columns)

@@ -262,6 +262,13 @@ def test_last_option_of_objects_may_be_called_none(sheet: Any) -> None:
     ("name", "content", "complaint"),
     [
         ("x.csv", "image,question,answer\n\ncat.png,,a\n", r"sheets/x\.csv:3: the question"),
+        (
+            "x.csv",
+            "image,question,answer,id\ncat.png,?,a,7\ncat.png,?,b,7\n",
+            r"sheets/x\.csv:3: the id '7' was used in .*sheets/x\.csv:2 already",
+        ),
+        ("x.csv", "image,question,answer\n", "hf:.*sheets: there are columns and no rows"),
+        ("x.jsonl", "\n", r"sheets/x\.jsonl: there are no rows"),
         ("x.csv", "image,question,answer\n,who?,a\n", r"sheets/x\.csv:2 \(1\): it has no image"),
         ("x.jsonl", '{"image": "cat.png", "question": "?", "answer": null}\n', r"sheets/x\.jsonl:1: the answer"),
         ("x.jsonl", '{"image": "cat.png"}\n{"image"\n', r"sheets/x\.jsonl:2: not JSON"),
