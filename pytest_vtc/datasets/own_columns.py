@@ -41,8 +41,6 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 """By role, names under which tables have it, the most telling first."""
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_NOTHING = frozenset({"", "nan", "none", "null"})
-"""What stands in a cell of text where there is no option."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +178,11 @@ class Reader:
         )
 
     def values(self, cell: Any) -> list[Any]:
-        """What a cell holds: one value, a list, or values with a separator between them; nothing for null."""
-        if cell is None:
+        """What a cell holds: one value, a list, or values with a separator between them; nothing for null and NaN."""
+        if _is_null(cell):
             return []
         if isinstance(cell, (list, tuple)):
-            return [value for value in cast("list[Any]", cell) if value is not None]
+            return [value for value in cast("list[Any]", cell) if not _is_null(value)]
         if isinstance(cell, str) and self.separator is not None:
             return [part.strip() for part in cell.split(self.separator)]
         return [cell]
@@ -198,6 +196,8 @@ class Reader:
                     value = cast("dict[str, Any]", value).get("answer")
                 if names and isinstance(value, int) and 0 <= value < len(names):
                     value = names[value]
+                if _is_null(value):
+                    continue
                 text = _as_text(value, where, column)
                 if text.strip():
                     found.append(self._letter(value, text, options, where))
@@ -221,7 +221,12 @@ class Reader:
             if not 0 <= int(text) < len(options):
                 raise DatasetError(f"{where}: the answer is {text}; options are counted from 0 to {len(options) - 1}")
             return letters[int(text)]
-        if (bare := text.strip("().")) in letters:
+        if len(bare := text.strip("().")) == 1 and bare in letters:
+            if named and named != [letters.index(bare)]:
+                raise DatasetError(
+                    f"{where}: the answer {text!r} is the letter of one option and the text of another; write (A), (B) "
+                    "and so on, in brackets, for the letter of the right one"
+                )
             return bare
         if named:
             return letters[named[0]]
@@ -235,13 +240,16 @@ class Reader:
             cell = row[column]
             if isinstance(cell, dict):  # {"text": [...], "label": [...]}
                 cell = cast("dict[str, Any]", cell).get("text")
-            values += _literal(cell) or self.values(cell)
-        texts = [_as_text(value, where, ", ".join(self.columns.options)) for value in values]
-        while texts and texts[-1].strip().lower() in _NOTHING:
+            listed = _literal(cell) or cell
+            # With the nulls between them: an option that is left out would give those behind it other letters.
+            values += cast("list[Any]", listed) if isinstance(listed, (list, tuple)) else self.values(listed) or [None]
+        column = ", ".join(self.columns.options)
+        texts = ["" if _is_null(value) else _as_text(value, where, column) for value in values]
+        while texts and not texts[-1].strip():
             texts.pop()
         if len(texts) > MAX_OPTIONS:
             raise DatasetError(f"{where}: {len(texts)} options; there are letters for {MAX_OPTIONS}")
-        if any(text.strip().lower() in _NOTHING for text in texts):
+        if not all(text.strip() for text in texts):
             raise DatasetError(f"{where}: an option is blank, and one after it is not")
         return texts
 
@@ -252,7 +260,17 @@ class Reader:
         value, names = row[column], self.names(column)
         if names and isinstance(value, int) and 0 <= value < len(names):
             return names[value]
-        return None if value is None else _as_text(value, where, column)
+        if _is_null(value):
+            return None
+        text = _as_text(value, where, column)
+        # Many write a blank behind the comma in CSV; a prompt is exactly what stands there.
+        is_prompt = self.columns.exact and column == self.columns.question
+        return text if self.separator is None or is_prompt else text.strip()
+
+
+def _is_null(value: Any) -> bool:
+    """Of the words None, nan and null none is: a person may have asked for them."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _as_text(value: Any, where: str, column: str) -> str:

@@ -16,11 +16,13 @@ from pytest_vtc.datasets.hub_dataset import HubDataset, Opened, Question, Row
 from pytest_vtc.datasets.kept_images import MANIFEST
 from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_header
 from pytest_vtc.datasets.originals import image_bytes
-from pytest_vtc.datasets.own_columns import Reader, choose, parse
-from pytest_vtc.datasets.table_files import DEFAULT, Found
+from pytest_vtc.datasets.own_columns import SEPARATOR, Reader, choose, parse
+from pytest_vtc.datasets.table_files import DEFAULT, SUFFIXES, Found
 
 PREFIX = "hf:"
 _KEPT_IN = "hf"
+_SHOWN = 5
+"""Files that a line names; of more it says how many."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class OwnTable(HubDataset):
         chosen = choose(self.asked, list(table.columns), f"{self.place.spec} ({table.label})", scored)
         if not self.asked:
             progress(f"{self.place.spec}: taking the columns {chosen} (to name others: {self.command} --columns ...)")
-        self._opened, self._reader = opened, Reader(chosen, table.class_names)
+        separator = SEPARATOR if table.cells_are_text else None
+        self._opened, self._reader = opened, Reader(chosen, table.class_names, separator)
         return chosen.text, chosen.image
 
     def facts(self) -> dict[str, Any]:
@@ -125,6 +128,8 @@ class OwnTable(HubDataset):
     def pictures(self, row: Row, question: Question, where: str) -> Iterator[tuple[None, bytes]]:  # noqa: ARG002
         for column in self._read_by.columns.image:
             for cell in self._read_by.values(row[column]):
+                if cell == "":
+                    continue
                 data = cell if isinstance(cell, bytes) else None
                 path = cell if isinstance(cell, str) else None
                 if isinstance(cell, dict):
@@ -135,6 +140,19 @@ class OwnTable(HubDataset):
                 if data is None:
                     raise DatasetError(f"{where}: column {column} holds no image: {str(cell)[:60]!r}")
                 yield None, data
+
+    def _where(self, place: int) -> str:
+        assert self._opened is not None, "the table is opened first"
+        return self._opened.table.where(place)
+
+    def _check(self, ids: Sequence[str], groups: Sequence[str | None], source: Path | None, progress: Progress) -> None:
+        if not ids:
+            raise DatasetError(f"{self.place.spec}: there are columns and no rows")
+        first: dict[str, int] = {}
+        for place, name in enumerate(ids):
+            if (earlier := first.setdefault(name, place)) != place:
+                raise DatasetError(f"{self._where(place)}: the id {name!r} was used in {self._where(earlier)} already")
+        super()._check(ids, groups, source, progress)
 
     @property
     def _read_by(self) -> Reader:
@@ -154,12 +172,27 @@ class OwnTable(HubDataset):
     def _find(self, source: Path | None, progress: Progress) -> tuple[Repository, Found]:
         place = self.place
         if (folder := source or place.folder) is not None:
-            return within(folder, place.spec, [place.config], place.split, "tables such as *.parquet")
+            inside = within(folder, place.spec, [place.config], place.split, "tables such as *.parquet")
+            self._say_files(*inside, progress)
+            return inside
         repository, found = locate(place.spec, [place.name], [place.config], place.split, progress)
         size = sum(repository.size(file) for file in found.files) / 1e6
         licence = _licence(repository.card())
         progress(f"{place.spec}: split {found.split}, {size:,.0f} MB; licence: {licence}")
+        self._say_files(repository, found, progress)
         return repository, found
+
+    def _say_files(self, repository: Repository, found: Found, progress: Progress) -> None:
+        """Which files make the table, and which do not, unless there is only one."""
+        left = [file for file in repository.files if file.lower().endswith(SUFFIXES) and file not in found.files]
+        if left or len(found.files) > 1:
+            read = _shown(found.files) + (", joined to one table" if len(found.files) > 1 else "")
+            progress(f"{self.place.spec}: reading {read}" + (f"; not read: {_shown(left)}" if left else ""))
+
+
+def _shown(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _SHOWN:,} more" if len(files) > _SHOWN else ""
+    return ", ".join(files[:_SHOWN]) + more
 
 
 def _licence(card: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_vtc.datasets.base import DatasetError
+from pytest_vtc.datasets.text_rows import CSV_SUFFIXES, csv_rows, jsonl_rows
 
 Row = dict[str, Any]
 
@@ -38,6 +39,9 @@ class Table(ABC):
     """How to name it in a message: its first file."""
     columns: Sequence[str]
 
+    cells_are_text: bool = False
+    """Whether a cell is what a person has typed, numbers and several values included."""
+
     @abstractmethod
     def rows(self, columns: Sequence[str], places: Sequence[int] | None = None) -> Iterator[tuple[int, Row]]:
         """Rows with their numbers, in order, with `columns` alone. places: those that are wanted, ascending; None: all.
@@ -52,6 +56,10 @@ class Table(ABC):
     def class_names(self, column: str) -> Sequence[str]:  # noqa: ARG002
         """What the numbers in a column stand for, if they are classes; empty otherwise."""
         return ()
+
+    def where(self, place: int) -> str:
+        """How a message names a row that `rows` has given: its file, and its line or number in it."""
+        return f"{self.label}, row {place + 1}"
 
     def check(self, columns: Iterable[str]) -> None:
         """Raise DatasetError for a column that is not there."""
@@ -121,6 +129,11 @@ class ParquetTable(Table):
                         read += chunk.total_compressed_size
         return read, total
 
+    def where(self, place: int) -> str:
+        number = bisect.bisect_right(self._starts, place) - 1
+        part, _ = self._places[number]
+        return f"{self._parts[part].name}, row {place - self._first_of_part[part] + 1}"
+
     def class_names(self, column: str) -> Sequence[str]:
         return self._classes.get(column, ())
 
@@ -133,6 +146,12 @@ class ParquetTable(Table):
             return {name: list(of["names"]) for name, of in classes.items()}
         except (ValueError, KeyError, TypeError, AttributeError):
             return {}  # by another writer: no column is known to hold classes
+
+    @cached_property
+    def _first_of_part(self) -> dict[int, int]:
+        """The number of the first row of each file that has any."""
+        starts = zip(reversed(self._places), reversed(self._starts[:-1]), strict=True)
+        return {part: start for (part, _), start in starts}
 
     def _groups(self, places: Sequence[int] | None) -> list[_Group]:
         if places is None:
@@ -197,16 +216,54 @@ def _ahead(read: Callable[[Any], _Out], jobs: Iterable[Any], workers: int) -> It
                 future.cancel()
 
 
-_BUILDERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    ".arrow": ("arrow", {}),
-    ".jsonl": ("json", {}),
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
-}
+class TextTable(Table):
+    """CSV, TSV or JSONL files. Their rows are read from the start; an image is the path that stands in a cell."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self.label = str(files[0])
+        self.cells_are_text = files[0].suffix.lower() in CSV_SUFFIXES
+        self._lines: dict[int, tuple[Path, int]] = {}
+        for file in files:
+            if _is_pointer(file):
+                raise _pointer(file)
+        if self.cells_are_text:
+            headers = [csv_rows(file)[1] for file in files]
+            self.columns = [name for name in headers[0] if all(name in header for header in headers)]
+        else:
+            # Objects leave out what they do not have.
+            self.columns = list(dict.fromkeys(name for file in files for _, row in jsonl_rows(file) for name in row))
+        if not self.columns:
+            raise DatasetError(f"{self.label}: there are no rows, or no column that all files have")
+
+    def rows(self, columns: Sequence[str], places: Sequence[int] | None = None) -> Iterator[tuple[int, Row]]:
+        self.check(columns)
+        wanted = None if places is None else deque(places)
+        for place, (file, line, row) in enumerate(self._read()):
+            if wanted is not None:
+                if not wanted:
+                    return
+                if place != wanted[0]:
+                    continue
+                wanted.popleft()
+            self._lines[place] = file, line
+            yield place, {column: row.get(column) for column in columns}
+
+    def where(self, place: int) -> str:
+        file, line = self._lines[place]
+        return f"{file}:{line}"
+
+    def _read(self) -> Iterator[tuple[Path, int, Mapping[str, Any]]]:
+        for file in self._files:
+            rows: Iterable[tuple[int, Mapping[str, Any]]] = (
+                csv_rows(file)[2] if self.cells_are_text else jsonl_rows(file)
+            )
+            for line, row in rows:
+                yield file, line, row
 
 
-class StreamedTable(Table):
-    """Files of other formats, read from their start by the `datasets` library."""
+class ArrowTable(Table):
+    """Arrow files, read from their start by the `datasets` library."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = files
@@ -227,16 +284,17 @@ class StreamedTable(Table):
                 wanted.popleft()
             yield place, {column: row.get(column) for column in columns}
 
+    def where(self, place: int) -> str:
+        more = f" and the {len(self._files) - 1} after it" if len(self._files) > 1 else ""
+        return f"{self.label}{more}, row {place + 1}"
+
     def _stream(self) -> Iterator[Row]:
         import datasets  # slow to import: only when something is fetched
 
-        kind, settings = _BUILDERS[self._files[0].suffix.lower()]
         paths = {"all": [str(file) for file in self._files]}
         # Without a folder of its own the library would leave lock files in the user's cache.
         with tempfile.TemporaryDirectory() as cache:
-            data = datasets.load_dataset(
-                kind, data_files=paths, split="all", streaming=True, cache_dir=cache, **settings
-            )
+            data = datasets.load_dataset("arrow", data_files=paths, split="all", streaming=True, cache_dir=cache)
             yield from (data.decode(False) if data.features else data)
 
     def _guarded(self, read: Callable[[], _Out]) -> _Out:
@@ -249,15 +307,26 @@ class StreamedTable(Table):
 
 def unreadable(file: Path, error: Exception) -> DatasetError:
     """What to say of a local file that cannot be read as a table."""
-    if file.is_file() and file.stat().st_size < 1024 and file.read_bytes().startswith(b"version https://git-lfs"):
-        return DatasetError(
-            f"{file}: only the pointer to a file that Git LFS keeps; run `git lfs pull` in the clone, and try again"
-        )
-    return DatasetError(f"cannot read {file.name} in {file.parent}: {error}")
+    return _pointer(file) if _is_pointer(file) else DatasetError(f"cannot read {file.name} in {file.parent}: {error}")
+
+
+def _is_pointer(file: Path) -> bool:
+    if not file.is_file() or file.stat().st_size >= 1024:
+        return False
+    return file.read_bytes().startswith(b"version https://git-lfs")
+
+
+def _pointer(file: Path) -> DatasetError:
+    return DatasetError(
+        f"{file}: only the pointer to a file that Git LFS keeps; run `git lfs pull` in the clone, and try again"
+    )
 
 
 def local_table(files: Sequence[Path]) -> Table:
     """The table in local files of one kind."""
-    if files[0].suffix.lower() != ".parquet":
-        return StreamedTable(files)
+    kind = files[0].suffix.lower()
+    if kind in (*CSV_SUFFIXES, ".jsonl"):
+        return TextTable(files)
+    if kind == ".arrow":
+        return ArrowTable(files)
     return ParquetTable([Part(str(file), partial(str, file), partial(unreadable, file)) for file in files])

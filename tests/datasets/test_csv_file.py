@@ -103,6 +103,18 @@ def test_id_category_and_group_are_taken_over(read: Any) -> None:
     assert (sample.id, sample.category, sample.group) == ("q7", "pets", "g")
 
 
+def test_blanks_around_delimiters_are_left_out(read: Any) -> None:
+    content = "image, question, answer, id, category, group\ncat.png, who? , cat, a, pets, g \n"
+    (sample,) = read(content)
+    assert (sample.prompt, sample.answers) == ("who?", ("cat",))
+    assert (sample.id, sample.category, sample.group) == ("a", "pets", "g")
+
+
+def test_prompt_keeps_its_blanks(read: Any) -> None:
+    (sample,) = read("image,prompt,answer\ncat.png, who? ,cat\n")
+    assert sample.prompt == " who? "
+
+
 def test_columns_of_other_names_are_named_by_the_option(read: Any) -> None:
     content = "foto,frage,antwort,image\ncat.png,wer?,cat,no.png\n"
     (sample,) = read(content, columns="image=foto,question=frage,answer=antwort")
@@ -144,6 +156,11 @@ def test_without_answers_it_can_be_described(read: Any) -> None:
 def test_what_is_wrong_names_file_and_line(read: Any, rows: str, complaint: str) -> None:
     with pytest.raises(DatasetError, match=complaint):
         read(HEADER + rows)
+
+
+def test_answer_that_is_a_letter_and_the_text_of_another_option_names_the_line(read: Any) -> None:
+    with pytest.raises(DatasetError, match=r"pets\.csv:2: the answer 'A' is the letter of one option and the text of"):
+        read("image,question,options,answer\ncat.png,who?,B||A||C,A\n")
 
 
 def test_ids_that_are_repeated_name_both_lines(read: Any) -> None:

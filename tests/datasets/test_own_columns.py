@@ -108,7 +108,7 @@ def test_answers_are_text_numbers_or_lists(cell: Any, answers: list[str]) -> Non
     assert read(answer=cell).answers == answers
 
 
-@pytest.mark.parametrize("cell", [None, "", "  ", [], [None]])
+@pytest.mark.parametrize("cell", [None, "", "  ", [], [None], float("nan"), [{"answer": None}]])
 def test_blank_answer_names_the_row(cell: Any) -> None:
     with pytest.raises(DatasetError, match=r"row 7: the answer \(column answer\) is blank"):
         read(answer=cell)
@@ -145,9 +145,23 @@ def test_options_are_lists_in_several_notations(cell: Any) -> None:
 
 
 def test_options_have_columns_of_their_own_of_which_the_last_may_be_blank() -> None:
-    assert read(A="cat", B="dog", C="nan", D=None, answer="A").options == ["cat", "dog"]
+    assert read(A="cat", B="dog", C=" ", D=None, E=float("nan"), answer="A").options == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("cells", [{"A": "cat", "B": "", "C": "dog"}, {"A": "cat", "B": None, "C": "dog"},
+                                   {"options": ["cat", None, "dog"]}])  # fmt: skip
+def test_option_that_is_missing_between_others_is_refused(cells: dict[str, Any]) -> None:
     with pytest.raises(DatasetError, match="row 7: an option is blank, and one after it is not"):
-        read(A="cat", B="", C="dog", answer="A")
+        read(**cells, answer="A")
+
+
+@pytest.mark.parametrize("word", ["None", "none", "null", "NaN", "NA"])
+def test_words_for_nothing_are_text(word: str) -> None:
+    by_columns = read(A="One", B="Two", C=word, answer="C")
+    by_list = read(options=["One", "Two", word], answer=word)
+    assert by_columns.options == by_list.options == ["One", "Two", word]
+    assert by_columns.answers == by_list.answers == ["C"]
+    assert read(answer=word).answers == [word]
 
 
 @pytest.mark.parametrize(
@@ -163,12 +177,20 @@ def test_answer_with_options_is_letter_number_or_text(cell: Any, letter: str) ->
         (2, ["a", "b"], "the answer is 2; options are counted from 0 to 1"),
         ("C", ["a", "b"], "the answer 'C' is neither a letter up to B nor the text of an option"),
         (1, ["1", "2"], "the answer 1 is the text of one option and, counted from 0, the number of another"),
+        ("AB", ["a", "b"], "the answer 'AB' is neither a letter"),
+        ("()", ["a", "b"], r"the answer '\(\)' is neither a letter"),
+        ("A", ["B", "A", "C"], "the answer 'A' is the letter of one option and the text of another; write"),
         ("A", [str(n) for n in range(27)], "27 options; there are letters for 26"),
     ],
 )
 def test_answer_that_no_option_has(cell: Any, options: list[str], complaint: str) -> None:
     with pytest.raises(DatasetError, match=f"row 7: {complaint}"):
         read(options=options, answer=cell)
+
+
+def test_letter_in_brackets_is_never_the_text_of_an_option() -> None:
+    assert read(options=["B", "A", "C"], answer="(A)").answers == ["A"]
+    assert read(options=["A", "B", "C"], answer="B").answers == ["B"]
 
 
 def test_number_in_text_of_a_person_is_no_count_from_zero() -> None:

@@ -177,11 +177,14 @@ def test_missing_column_lists_what_there_is(folder: Path, tmp_path: Path, said: 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"image": None}, r"row 2 \(2\): it has no image"),
-        ({"image": {"bytes": b"no", "path": None}}, r"row 2 \(2\): not an image"),
-        ({"image": {"bytes": None, "path": "gone.png"}}, r"row 2 \(2\): no image at gone\.png beside test-0"),
-        ({"question": " "}, "row 2: the question"),
-        ({"answer": None}, "row 2: the answer"),
+        ({"image": None}, r"001\.parquet, row 2 \(2\): it has no image"),
+        ({"image": {"bytes": b"no", "path": None}}, r"001\.parquet, row 2 \(2\): not an image"),
+        (
+            {"image": {"bytes": None, "path": "gone.png"}},
+            r"001\.parquet, row 2 \(2\): no image at gone\.png beside test-0",
+        ),
+        ({"question": " "}, r"001\.parquet, row 2: the question"),
+        ({"answer": None}, r"001\.parquet, row 2: the answer"),
     ],
 )
 def test_bad_row_is_named(
@@ -216,3 +219,85 @@ def test_images_may_lie_beside_a_table_of_text(where: str, hub: FakeHub, tmp_pat
     make_ready(spec, None, tmp_path / "home", said.append)
     samples = open_samples(spec, tmp_path / "home", None, 0).samples
     assert [sample.images[0].open().getpixel((0, 0)) for sample in samples] == [(255, 0, 0), (0, 255, 0)]
+
+
+@pytest.fixture
+def sheet(tmp_path: Path, said: list[str]) -> Any:
+    """Writes `sheet.csv` beside an image, fetches the folder, and opens it."""
+
+    def sheet(content: str, name: str = "sheet.csv") -> Any:
+        folder = tmp_path / "sheets"
+        folder.mkdir()
+        (folder / "cat.png").write_bytes(encoded("red")["bytes"])
+        (folder / name).write_text(content)
+        make_ready(f"hf:{folder}", None, tmp_path / "home", said.append)
+        return open_samples(f"hf:{folder}", tmp_path / "home", None, 0).samples
+
+    return sheet
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_cells_of_a_csv_file_are_read_as_in_a_folder_of_images(sheet: Any, delimiter: str) -> None:
+    lines = ["id,image,image,question,answer", "001,cat.png,cat.png,how many?,007||1.50", "2,cat.png,,really?,True"]
+    several, one = sheet("\n".join(lines).replace(",", delimiter))
+    assert (several.id, len(several.images), several.answers) == ("001", 2, ("007", "1.50"))
+    assert (one.id, len(one.images), one.answers) == ("2", 1, ("True",))
+
+
+def test_options_of_a_csv_file_are_the_words_that_stand_there(sheet: Any) -> None:
+    by_columns, in_cell = sheet(
+        "image,question,answer,A,B,C\ncat.png,how many?,None,1.0,2.0,None\ncat.png,how many?,B,1.0||2.0,NA,\n"
+    )
+    assert (by_columns.options, by_columns.answers) == (("1.0", "2.0", "None"), ("C",))
+    assert in_cell.options == ("1.0", "2.0", "NA")
+
+
+def test_last_option_of_objects_may_be_called_none(sheet: Any) -> None:
+    row = {"image": "cat.png", "question": "how many?", "options": ["One", "Two", "None"], "answer": "C"}
+    (sample,) = sheet(json.dumps(row), "rows.jsonl")
+    assert sample.options == ("One", "Two", "None")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("x.csv", "image,question,answer\n\ncat.png,,a\n", r"sheets/x\.csv:3: the question"),
+        (
+            "x.csv",
+            "image,question,answer,id\ncat.png,?,a,7\ncat.png,?,b,7\n",
+            r"sheets/x\.csv:3: the id '7' was used in .*sheets/x\.csv:2 already",
+        ),
+        ("x.csv", "image,question,answer\n", "hf:.*sheets: there are columns and no rows"),
+        ("x.jsonl", "\n", r"sheets/x\.jsonl: there are no rows"),
+        ("x.csv", "image,question,answer\n,who?,a\n", r"sheets/x\.csv:2 \(1\): it has no image"),
+        ("x.jsonl", '{"image": "cat.png", "question": "?", "answer": null}\n', r"sheets/x\.jsonl:1: the answer"),
+        ("x.jsonl", '{"image": "cat.png"}\n{"image"\n', r"sheets/x\.jsonl:2: not JSON"),
+    ],
+)
+def test_bad_line_is_named(sheet: Any, name: str, content: str, complaint: str) -> None:
+    with pytest.raises(DatasetError, match=complaint):
+        sheet(content, name)
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        (["a.csv"], None),
+        (["a.csv", "b.csv"], "reading a.csv, b.csv, joined to one table"),
+        (["a.jsonl", "b.csv"], "reading a.jsonl; not read: b.csv"),
+        (["a-test.csv", "a-train.csv", "notes.txt"], "reading a-test.csv; not read: a-train.csv"),
+        ([f"{k}.csv" for k in range(7)], "reading 0.csv, 1.csv, 2.csv, 3.csv, 4.csv and 2 more, joined to one table"),
+    ],
+)
+def test_files_that_are_read_and_that_are_left_are_said(
+    tmp_path: Path, said: list[str], files: list[str], line: str | None
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "cat.png").write_bytes(encoded("red")["bytes"])
+    row = {"image": "cat.png", "question": "who?", "answer": "a cat"}
+    for name in files:
+        text = json.dumps(row) if name.endswith("jsonl") else f"{','.join(row)}\n{','.join(row.values())}\n"
+        (folder / name).write_text(text)
+    make_ready(f"hf:{folder}", None, tmp_path / "home", said.append)
+    assert [each for each in said if "reading" in each] == ([] if line is None else [f"hf:{folder}: {line}"])

@@ -42,7 +42,7 @@ def write(tmp_path: Path) -> Write:
 
 def numbers(table: Table, places: list[int] | None = None) -> list[int]:
     rows = list(table.rows(["n"], places))
-    assert all(place == row["n"] for place, row in rows)
+    assert all(str(place) == str(row["n"]) for place, row in rows)
     return [place for place, _ in rows]
 
 
@@ -136,16 +136,73 @@ def test_tables_of_text_are_read_too(tmp_path: Path, name: str, content: str) ->
 
 
 def test_table_that_is_none_is_named(tmp_path: Path) -> None:
-    for name in ("cut.parquet", "cut.jsonl"):
+    for name in ("cut.parquet", "cut.arrow"):
         (tmp_path / name).write_bytes(b'PAR1{"n": ')
         with pytest.raises(DatasetError, match=rf"cannot read {name} in"):
             local_table([tmp_path / name])
 
 
-def test_pointer_of_git_lfs_is_told_apart(tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        (
+            "x.jsonl",
+            b'{"n": 0}\n{"n": \n',
+            r"x\.jsonl:2: not JSON: Expecting value \(column 6\); each line has to be one",
+        ),
+        ("x.jsonl", b'{"n": 0}\n\n[1]\n', r"x\.jsonl:3: each line has to be one object"),
+        ("x.jsonl", '{"n": "é"}\n'.encode("latin-1"), r"x\.jsonl:1: not UTF-8 text; save the file as UTF-8"),
+        (
+            "x.csv",
+            "n\na\né\n".encode("latin-1"),
+            r"x\.csv:3: not UTF-8 text; save it from the spreadsheet as CSV UTF-8",
+        ),
+        ("x.csv", b"n,m\n0,1\n0\n", r"x\.csv:3: 1 cells where the header has 2"),
+    ],
+)
+def test_line_that_cannot_be_read_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, content: bytes, complaint: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=complaint):
+        list(local_table([tmp_path / name]).rows(["n"]))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv"])
+def test_cells_of_spreadsheets_stay_the_text_they_are(tmp_path: Path, name: str) -> None:
+    cells = ["007", "1.50", "True", "1.0", "None", "NA", "2020-01-01", ""]
+    (tmp_path / name).write_text("".join(f"{cell}{chr(9) if name == 'x.tsv' else ','}.\n" for cell in ["n", *cells]))
+    table = local_table([tmp_path / name])
+    assert [row["n"] for _, row in table.rows(["n"])] == cells
+    assert table.cells_are_text
+
+
+def test_objects_keep_what_they_say_and_may_leave_names_out(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(b'\xef\xbb\xbf{"n": "2020-01-01"}\r\n\r\n{"n": 1, "m": [null, "None"]}')
+    table = local_table([tmp_path / "x.jsonl"])
+    assert [row for _, row in table.rows(["n", "m"])] == [{"n": "2020-01-01", "m": None}, {"n": 1, "m": [None, "None"]}]
+
+
+def test_rows_are_named_by_file_and_line_or_number(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('n\n"0\n0"\n\n1\n')
+    (tmp_path / "b.csv").write_text("n\n2\n")
+    lines = local_table([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert [lines.where(place) for place, _ in lines.rows(["n"])] == [
+        f"{tmp_path}/a.csv:2", f"{tmp_path}/a.csv:5", f"{tmp_path}/b.csv:2",
+    ]  # fmt: skip
+    numbered = local_table(write([3, 0, 4]))
+    assert [numbered.where(place) for place in (0, 2, 3, 6)] == [
+        f"{tmp_path}/0.parquet, row 1", f"{tmp_path}/0.parquet, row 3",
+        f"{tmp_path}/2.parquet, row 1", f"{tmp_path}/2.parquet, row 4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.jsonl"])
+def test_pointer_of_git_lfs_is_told_apart(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(DatasetError, match="run `git lfs pull` in the clone"):
-        local_table([tmp_path / "x.parquet"])
+        local_table([tmp_path / name])
 
 
 def test_first_failure_of_several_workers_is_the_one_that_is_told(write: Write) -> None:
