@@ -19,7 +19,7 @@ from pytest_vtc.datasets.details import Details, DetailsLarge
 from pytest_vtc.datasets.docvqa import DocVqa
 from pytest_vtc.datasets.draws import drawn_from
 from pytest_vtc.datasets.easyvqa import EasyVqa
-from pytest_vtc.datasets.fetched import held_by
+from pytest_vtc.datasets.fetched import FetchedDataset, Held, held_by
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.hallusionbench import HallusionBench
@@ -109,16 +109,28 @@ def open_samples(
         return data
     if n < 1:
         raise DatasetError(f"{spec}: asked for {n} samples; ask for at least 1")
-    if n > data.size and data.drawn_from is not None and n <= data.drawn_from:
-        raise DatasetError(
-            f"{spec}: asked for {n:,} samples, but of its {data.drawn_from:,} only {data.size:,} are fetched; run: "
-            f"python -m pytest_vtc fetch {spec} --n {n}"
-        )
-    if n > data.size:
+    held = _part(spec, home, columns) if n > data.size else None
+    # Of whole groups a part for n may have fewer samples; nothing larger would have more of them.
+    if n > data.size and not (held and held.drawn and n <= held.drawn.n):
+        if held is not None and n <= held.of:
+            raise DatasetError(
+                f"{spec}: asked for {n:,} samples, but of its {held.of:,} only {data.size:,} are fetched; run: "
+                f"python -m pytest_vtc fetch {spec} --n {n}"
+            )
         raise DatasetError(
             f"{spec}: asked for {n:,} samples, but it has {data.size:,}; ask for at most that many, or for all of them"
         )
     return drawn_from(data, n, seed)
+
+
+def _part(spec: str, home: Path, columns: str | None) -> Held | None:
+    """What is fetched of the dataset that `spec` names, if that is a part of it."""
+    known = known_datasets().get(spec)
+    if isinstance(known, FetchedDataset):
+        held = known.held(home)
+    else:
+        held = held_by(manifest_of(spec, columns, home)) if known is None and spec.startswith(PREFIX) else None
+    return None if held is None or held.drawn is None else held
 
 
 def takes_columns(spec: str) -> bool:

@@ -128,6 +128,17 @@ def test_a_part_of_whole_groups_cuts_none(source: Path, tmp_path: Path, said: li
     assert Pairs().state(tmp_path) == "fetched, 48 of 120 samples, 0 MB"
 
 
+def test_a_part_of_whole_groups_is_enough_for_what_it_was_drawn_for(
+    source: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "known_datasets", lambda: {"shapes": Pairs()})
+    Pairs().fetch(tmp_path, source, said.append, Draw(50, 0))
+    assert len(open_samples("shapes", tmp_path, 50, 0).samples) == 48
+    assert len(open_samples("shapes", tmp_path, 49, 0).samples) == 48
+    with pytest.raises(DatasetError, match="only 48 are fetched"):
+        open_samples("shapes", tmp_path, 51, 0)
+
+
 def test_without_groups_rows_are_drawn_one_by_one(source: Path, tmp_path: Path, said: list[str]) -> None:
     Ungrouped().fetch(tmp_path / "few", source, said.append, Draw(10, 0))
     Ungrouped().fetch(tmp_path / "more", source, said.append, Draw(30, 0))
