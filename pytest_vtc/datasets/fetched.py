@@ -59,20 +59,47 @@ class FetchedDataset(Dataset):
         if draw is not None and draw.n < 1:
             raise DatasetError(f"{self.name}: asked for {draw.n} samples; ask for at least 1")
         with _alone(home, self.name, progress):
-            held = self.held(home)
-            if draw is not None and held is not None:
-                if held.covers(draw):
-                    progress(
-                        f"{self.name}: {held} are there already, and hold the {draw.n:,} that were asked for; nothing "
-                        f"to fetch (to have fewer on disk, delete {self.folder(home)} first)"
-                    )
+            if draw is not None and self.manifest_path(home).is_file():
+                if (wrong := self._wrong(home, source)) is not None:
+                    progress(f"{self.name}: fetched again: {wrong}")
+                elif (held := self.held(home)) is not None and self._has(held, draw, home, progress):
                     return self.manifest_path(home)
-                if held.drawn is not None and held.drawn.seed != draw.seed:
-                    progress(
-                        f"{self.name}: another draw, by seed {held.drawn.seed}, is there ({held}); its manifest is "
-                        "replaced, its images stay"
-                    )
             return self._bring(home, source, progress, draw)
+
+    def _has(self, held: Held, draw: Draw, home: Path, progress: Progress) -> bool:
+        """Whether a draw is there already; says so, or what becomes of what is there."""
+        if draw.n > held.of:
+            raise self._too_many(draw, held.of)
+        if held.covers(draw):
+            progress(
+                f"{self.name}: {held} are there already, and hold the {draw.n:,} that were asked for; nothing to fetch "
+                f"(to have fewer on disk, delete {self.folder(home)} first)"
+            )
+            return True
+        if held.drawn is not None and held.drawn.seed != draw.seed:
+            progress(
+                f"{self.name}: another draw, by seed {held.drawn.seed}, is there ({held}); its manifest is replaced, "
+                "its images stay"
+            )
+        return False
+
+    def _wrong(self, home: Path, source: Path | None) -> str | None:
+        """Why what is there cannot be taken for what would be fetched; None if it can."""
+        path = self.manifest_path(home)
+        try:
+            held_by(path)
+            facts = read_header(path).extra
+            if (damage := _damage(path, every_image=True)) is not None:
+                return damage
+        except DatasetError as error:
+            return str(error)
+        if source is not None and (facts.get("revision") or facts.get("source") != str(source.resolve())):
+            return f"it comes from {facts.get('source')}, not from {source}"
+        return None if self.is_fresh(path) else f"the files of {facts.get('source')} have changed since"
+
+    def is_fresh(self, manifest: Path) -> bool:  # noqa: ARG002
+        """Whether the files that a manifest was made from are as they were, as far as it notes that."""
+        return True
 
     @property
     def command(self) -> str:
@@ -128,11 +155,14 @@ class FetchedDataset(Dataset):
     def chosen(self, groups: Sequence[str], draw: Draw) -> list[int]:
         """The places of what a draw takes of the whole dataset, ascending; groups: of each sample, in its order."""
         if draw.n > len(groups):
-            raise DatasetError(
-                f"{self.name}: asked for {draw.n:,} samples, but it has {len(groups):,}; ask for at most that many, or "
-                "leave --n out for all of them"
-            )
+            raise self._too_many(draw, len(groups))
         return places_of_draw(groups, draw.n, draw.seed, self.whole_groups)
+
+    def _too_many(self, draw: Draw, of: int) -> DatasetError:
+        return DatasetError(
+            f"{self.name}: asked for {draw.n:,} samples, but it has {of:,}; ask for at most that many, or leave --n "
+            "out for all of them"
+        )
 
     def write(self, home: Path, rows: Iterable[Mapping[str, Any]], **facts: Any) -> Path:
         """Write the manifest of this dataset. `facts` go into its header: source, revision, samples, image_bytes."""
@@ -190,16 +220,25 @@ def state_of(path: Path) -> str:
     return f"damaged: {damage} (fetch it again)"
 
 
-def _damage(path: Path) -> str | None:
-    """What is wrong with a manifest whose header is in order, as far as that can be told at a glance."""
+def _damage(path: Path, every_image: bool = False) -> str | None:
+    """What is wrong with a manifest whose header is in order: at a glance, or with every row and image looked at."""
+    if (cut := _cut_off(path)) is not None:
+        return cut
+    rows = (row for _, row in itertools.islice(read_rows(path), 1, None if every_image else 2))
+    images = {str(name) for row in rows for name in [row.get("image"), *(row.get("images") or [])] if name}
+    if not images:
+        return f"{path} is cut off"
+    missing = [path.parent / name for name in sorted(images) if not (path.parent / name).is_file()]
+    more = f" (and {len(missing) - 1:,} more)" if len(missing) > 1 else ""
+    return f"{missing[0]} is missing{more}" if missing else None
+
+
+def _cut_off(path: Path) -> str | None:
+    """What is wrong with a manifest that has not as many lines as its header says."""
     facts = read_header(path).extra
     with path.open("rb") as file:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    if "samples" in facts and lines != int(facts["samples"]) + 1:
-        return f"{path} is cut off"
-    _, first = next(itertools.islice(read_rows(path), 1, None))
-    image = path.parent / str(first.get("image") or cast("list[Any]", first.get("images") or [""])[0])
-    return None if image.is_file() else f"{image} is missing"
+    return f"{path} is cut off" if "samples" in facts and lines != int(facts["samples"]) + 1 else None
 
 
 @contextlib.contextmanager

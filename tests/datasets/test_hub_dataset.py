@@ -275,6 +275,45 @@ def test_a_smaller_part_does_not_throw_a_fuller_one_away(on_hub: FakeHub, tmp_pa
     assert len(ids(Shapes(), tmp_path)) == N
 
 
+@pytest.mark.parametrize(
+    ("spoil", "wrong"),
+    [
+        (lambda folder: (folder / "manifest.jsonl").write_text(""), r"manifest\.jsonl is cut off"),
+        (lambda folder: (folder / "manifest.jsonl").write_text("{"), r"manifest\.jsonl:1: broken JSON"),
+        (lambda folder: _cut(folder / "manifest.jsonl", 8), r"manifest\.jsonl is cut off"),
+        (lambda folder: _last_image(folder).unlink(), r"images.\w+\.png is missing$"),
+    ],
+)
+def test_a_part_that_is_damaged_is_fetched_again(
+    source: Path, tmp_path: Path, said: list[str], spoil: Callable[[Path], Any], wrong: str
+) -> None:
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
+    spoil(tmp_path / "shapes")
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
+    assert any(re.search(f"shapes: fetched again: .*{wrong}", line) for line in said)
+    assert len(ids(Shapes(), tmp_path)) == 12
+    said.clear()
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
+    assert "nothing to fetch" in said[-1]
+
+
+def test_a_part_from_elsewhere_is_fetched_again(source: Path, tmp_path: Path, said: list[str]) -> None:
+    table = [{**row, "question": f"really, {row['question']}"} for row in rows()]
+    other = put(tmp_path / "other", table)
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
+    Shapes().fetch(tmp_path, other, said.append, Draw(12, 1))
+    assert f"shapes: fetched again: it comes from {source}, not from {other}" in said
+    assert all(sample.prompt.startswith("really, ") for sample in Shapes().load(tmp_path))
+    with pytest.raises(DatasetError, match="does not exist"):
+        Shapes().fetch(tmp_path, tmp_path / "nowhere", said.append, Draw(12, 1))
+
+
+def test_more_than_there_is_is_not_taken_for_there(source: Path, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, source, said.append)
+    with pytest.raises(DatasetError, match="asked for 121 samples, but it has 120"):
+        Shapes().fetch(tmp_path, source, said.append, Draw(121, 1))
+
+
 def test_a_part_by_another_seed_replaces_one_and_says_so(source: Path, tmp_path: Path, said: list[str]) -> None:
     Shapes().fetch(tmp_path, source, said.append, Draw(30, 1))
     Shapes().fetch(tmp_path, source, said.append, Draw(10, 2))
@@ -384,8 +423,12 @@ def test_state_says_what_is_damaged(
     assert re.match(state, Shapes().state(tmp_path))
 
 
-def _cut(path: Path) -> None:
-    path.write_text("\n".join(path.read_text().splitlines()[:50]) + "\n")
+def _cut(path: Path, lines: int = 50) -> None:
+    path.write_text("\n".join(path.read_text().splitlines()[:lines]) + "\n")
+
+
+def _last_image(folder: Path) -> Path:
+    return folder / json.loads((folder / "manifest.jsonl").read_text().splitlines()[-1])["images"][0]
 
 
 def _header(path: Path, **changes: Any) -> None:

@@ -137,6 +137,21 @@ def test_table_of_a_folder_that_has_changed_is_fetched_again(
     assert len(prompts(spec, home)) == 3
 
 
+def test_part_of_a_folder_that_has_changed_is_fetched_again(
+    folder: Path, tmp_path: Path, publish: Any, said: list[str]
+) -> None:
+    spec, home = f"hf:{folder}", tmp_path / "home"
+    own_table(spec, None).fetch(home, None, said.append, Draw(3, 0))
+    before = prompts(spec, home)
+    edited = [{**row, "question": f"now, {row['question']}"} for row in rows()]
+    publish(folder / "test-00000-of-00001.parquet", edited, FEATURES)
+    own_table(spec, None).fetch(home, None, said.append, Draw(3, 0))
+    assert prompts(spec, home) == [f"now, {prompt}" for prompt in before]
+    assert f"mine: fetched again: the files of {folder} have changed since" in said
+    own_table(spec, None).fetch(home, None, said.append, Draw(3, 0))
+    assert "nothing to fetch" in said[-1]
+
+
 def test_columns_are_said_once(folder: Path, tmp_path: Path, said: list[str]) -> None:
     make_ready(f"hf:{folder}", "image=image,question=page,answer=answer", tmp_path / "home", said.append)
     said.clear()
