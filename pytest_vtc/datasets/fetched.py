@@ -141,6 +141,7 @@ class FetchedDataset(Dataset):
         path = self.manifest_path(home)
         if not path.is_file():
             raise DatasetError(f"{self.name} is not fetched; run: {self.command}")
+        check_whole(path, self.name)
         return read_manifest(path, prompt_style).samples
 
     def announce(self, progress: Progress, source: Path | None, draw: Draw | None = None) -> None:
@@ -218,6 +219,13 @@ def state_of(path: Path) -> str:
     except DatasetError:
         damage = str(path)
     return f"damaged: {damage} (fetch it again)"
+
+
+def check_whole(path: Path, spec: str) -> None:
+    """Raise DatasetError if a manifest has not all the samples that it is to have. spec: how the person named it."""
+    held_by(path)
+    if (cut := _cut_off(path)) is not None:
+        raise DatasetError(f"{spec}: damaged: {cut} (fetch it again)")
 
 
 def _damage(path: Path, every_image: bool = False) -> str | None:

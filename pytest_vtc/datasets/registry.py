@@ -19,7 +19,7 @@ from pytest_vtc.datasets.details import Details, DetailsLarge
 from pytest_vtc.datasets.docvqa import DocVqa
 from pytest_vtc.datasets.draws import drawn_from
 from pytest_vtc.datasets.easyvqa import EasyVqa
-from pytest_vtc.datasets.fetched import FetchedDataset, Held, held_by
+from pytest_vtc.datasets.fetched import FetchedDataset, Held, check_whole, held_by
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.hallusionbench import HallusionBench
@@ -174,6 +174,7 @@ def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None,
     if spec.startswith(PREFIX):
         path = manifest_of(spec, columns, home)
         held = held_by(path)
+        check_whole(path, spec)
         return replace(_of_manifest(path, scoring, prompt_style), drawn_from=held and held.whole)
     path = Path(spec).expanduser()
     csv = csv_in(path) if path.is_dir() else path if path.suffix.lower() in CSV_SUFFIXES and path.exists() else None

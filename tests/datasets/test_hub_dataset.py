@@ -297,6 +297,14 @@ def test_a_part_that_is_damaged_is_fetched_again(
     assert "nothing to fetch" in said[-1]
 
 
+@pytest.mark.parametrize("draw", [None, Draw(12, 1)])
+def test_what_is_cut_off_is_not_opened(source: Path, tmp_path: Path, said: list[str], draw: Draw | None) -> None:
+    Shapes().fetch(tmp_path, source, said.append, draw)
+    _cut(Shapes().manifest_path(tmp_path), 8)
+    with pytest.raises(DatasetError, match=r"shapes: damaged: .*manifest\.jsonl is cut off \(fetch it again"):
+        open_samples("shapes", tmp_path, None, 1)
+
+
 def test_a_part_from_elsewhere_is_fetched_again(source: Path, tmp_path: Path, said: list[str]) -> None:
     table = [{**row, "question": f"really, {row['question']}"} for row in rows()]
     other = put(tmp_path / "other", table)

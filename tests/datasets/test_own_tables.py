@@ -152,6 +152,15 @@ def test_part_of_a_folder_that_has_changed_is_fetched_again(
     assert "nothing to fetch" in said[-1]
 
 
+def test_table_that_is_cut_off_is_not_opened(folder: Path, tmp_path: Path, said: list[str]) -> None:
+    spec, home = f"hf:{folder}", tmp_path / "home"
+    make_ready(spec, None, home, said.append)
+    path = manifest_of(spec, None, home)
+    path.write_text("\n".join(path.read_text().splitlines()[:-2]) + "\n")
+    with pytest.raises(DatasetError, match=r"mine: damaged: .* is cut off \(fetch it again"):
+        open_samples(spec, home, None, 0)
+
+
 def test_columns_are_said_once(folder: Path, tmp_path: Path, said: list[str]) -> None:
     make_ready(f"hf:{folder}", "image=image,question=page,answer=answer", tmp_path / "home", said.append)
     said.clear()
