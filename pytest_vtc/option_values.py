@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+DEFAULT_SEED = 42
 DEFAULT_RATIOS = (0.5, 0.25, 0.125)
 
 

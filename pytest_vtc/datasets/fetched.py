@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shlex
 import sys
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from pytest_vtc.datasets.base import Dataset, DatasetError, Draw, Progress, Samp
 from pytest_vtc.datasets.draws import draw as places_of_draw
 from pytest_vtc.datasets.kept_images import JOURNAL, MANIFEST
 from pytest_vtc.datasets.manifest import read_header, read_manifest, read_rows, write_manifest
+from pytest_vtc.option_values import DEFAULT_SEED
 
 LARGE_MB = 1_000
 """From this size on a person is told that a part can be fetched."""
@@ -223,9 +225,24 @@ def state_of(path: Path) -> str:
 
 def check_whole(path: Path, spec: str) -> None:
     """Raise DatasetError if a manifest has not all the samples that it is to have. spec: how the person named it."""
-    held_by(path)
+    held = held_by(path)
     if (cut := _cut_off(path)) is not None:
-        raise DatasetError(f"{spec}: damaged: {cut} (fetch it again)")
+        raise DatasetError(f"{spec}: damaged: {cut} (fetch it again: {command_for(spec, path, held and held.drawn)})")
+
+
+def command_for(spec: str, path: Path, draw: Draw | None) -> str:
+    """What fetches this much of a dataset from where its manifest says that it comes from, and by the same columns."""
+    facts = read_header(path).extra
+    words = ["python", "-m", "pytest_vtc", "fetch", spec]
+    source = facts.get("source")
+    # What comes from the Hub has a revision; a table that is asked for as a folder needs no other.
+    if source and facts.get("revision") is None and facts.get("spec") != f"hf:{source}":
+        words += ["--source", str(source)]
+    if asked := facts.get("asked"):
+        words += ["--columns", str(asked)]
+    if draw is not None:
+        words += ["--n", str(draw.n)] + (["--seed", str(draw.seed)] if draw.seed != DEFAULT_SEED else [])
+    return shlex.join(words)
 
 
 def _damage(path: Path, every_image: bool = False) -> str | None:

@@ -85,6 +85,8 @@ class HubDataset(FetchedDataset):
     size: ClassVar[int | None] = None
     n_groups: ClassVar[int | None] = None
     sparse: ClassVar[bool] = False
+    asked: ClassVar[Mapping[str, str]] = NO_FACTS
+    """Columns by role, as far as a person said: of tables of their own."""
 
     @abstractmethod
     def question(self, row: Row, where: str) -> Question | None:
@@ -119,7 +121,9 @@ class HubDataset(FetchedDataset):
         table = repository.table(found, whole=draw is None and not self.sparse)
         opened = Opened(repository, found, table)
         columns, image_columns = self.reads(opened, progress)
-        facts = {**repository.facts, "config": found.config, "split": found.split}
+        facts: dict[str, Any] = {**repository.facts, "config": found.config, "split": found.split}
+        if self.asked:
+            facts["asked"] = ",".join(f"{role}={names}" for role, names in self.asked.items())
         places: list[int] | None = None
         drawn: dict[str, Any] = {}
         if draw is not None or self.sparse:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_vtc.datasets.ai2d import Ai2d
-from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet, nearest
+from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, Draw, SampleSet, nearest
 from pytest_vtc.datasets.chartqa import ChartQa
 from pytest_vtc.datasets.csv_file import SUFFIXES as CSV_SUFFIXES
 from pytest_vtc.datasets.csv_file import csv_in, csv_samples
@@ -19,7 +19,7 @@ from pytest_vtc.datasets.details import Details, DetailsLarge
 from pytest_vtc.datasets.docvqa import DocVqa
 from pytest_vtc.datasets.draws import drawn_from
 from pytest_vtc.datasets.easyvqa import EasyVqa
-from pytest_vtc.datasets.fetched import FetchedDataset, Held, check_whole, held_by
+from pytest_vtc.datasets.fetched import FetchedDataset, check_whole, command_for, held_by
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.hallusionbench import HallusionBench
@@ -109,28 +109,31 @@ def open_samples(
         return data
     if n < 1:
         raise DatasetError(f"{spec}: asked for {n} samples; ask for at least 1")
-    held = _part(spec, home, columns) if n > data.size else None
-    # Of whole groups a part for n may have fewer samples; nothing larger would have more of them.
-    if n > data.size and not (held and held.drawn and n <= held.drawn.n):
-        if held is not None and n <= held.of:
-            raise DatasetError(
-                f"{spec}: asked for {n:,} samples, but of its {held.of:,} only {data.size:,} are fetched; run: "
-                f"python -m pytest_vtc fetch {spec} --n {n}"
-            )
-        raise DatasetError(
-            f"{spec}: asked for {n:,} samples, but it has {data.size:,}; ask for at most that many, or for all of them"
-        )
+    if n > data.size:
+        _check_part(spec, home, columns, data.size, Draw(n, seed))
     return drawn_from(data, n, seed)
 
 
-def _part(spec: str, home: Path, columns: str | None) -> Held | None:
-    """What is fetched of the dataset that `spec` names, if that is a part of it."""
+def _check_part(spec: str, home: Path, columns: str | None, size: int, draw: Draw) -> None:
+    """Raise DatasetError, saying what to do, unless the `size` samples that are fetched are a part for such a draw."""
     known = known_datasets().get(spec)
-    if isinstance(known, FetchedDataset):
-        held = known.held(home)
-    else:
-        held = held_by(manifest_of(spec, columns, home)) if known is None and spec.startswith(PREFIX) else None
-    return None if held is None or held.drawn is None else held
+    path = known.manifest_path(home) if isinstance(known, FetchedDataset) else None
+    if known is None and spec.startswith(PREFIX):
+        path = manifest_of(spec, columns, home)
+    held = None if path is None else held_by(path)
+    asked = f"{spec}: asked for {draw.n:,} samples, but"
+    if path is None or held is None or held.drawn is None:
+        raise DatasetError(f"{asked} it has {size:,}; ask for at most that many, or for all of them by --vtc-n all")
+    if draw.n > held.of:
+        every = command_for(spec, path, None)
+        raise DatasetError(
+            f"{asked} it has {held.of:,}, of which {size:,} are fetched; ask for at most {size:,}, or for all of those "
+            f"by --vtc-n all; the others are fetched by: {every}"
+        )
+    # Of whole groups a part for n may have fewer samples; nothing larger would have more of them.
+    if draw.n > held.drawn.n:
+        more = command_for(spec, path, draw)
+        raise DatasetError(f"{asked} of its {held.of:,} only {size:,} are fetched; run: {more}")
 
 
 def takes_columns(spec: str) -> bool:

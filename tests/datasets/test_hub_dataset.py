@@ -158,12 +158,20 @@ def test_a_part_says_what_it_is_of(source: Path, tmp_path: Path, said: list[str]
 
 def test_more_than_the_part_is_not_there_and_says_how_to_get_it(source: Path, tmp_path: Path, said: list[str]) -> None:
     Shapes().fetch(tmp_path, source, said.append, Draw(12, 7))
-    with pytest.raises(
-        DatasetError, match="of its 120 only 12 are fetched; run: python -m pytest_vtc fetch shapes --n 20"
-    ):
+    with pytest.raises(DatasetError, match="of its 120 only 12 are fetched; run: ") as refused:
         open_samples("shapes", tmp_path, 20, 7)
-    with pytest.raises(DatasetError, match="asked for 121 samples, but it has 12"):
+    command = f"python -m pytest_vtc fetch shapes --source {source} --n 20 --seed 7"
+    assert str(refused.value).partition("run: ")[2] == command
+    with pytest.raises(
+        DatasetError, match="it has 120, of which 12 are fetched; ask for at most 12, or for all of tho"
+    ):
         open_samples("shapes", tmp_path, 121, 7)
+
+
+def test_more_of_what_came_from_the_hub_comes_from_there(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, None, said.append, Draw(12, 42))
+    with pytest.raises(DatasetError, match=r"run: python -m pytest_vtc fetch shapes --n 20$"):
+        open_samples("shapes", tmp_path, 20, 42)
 
 
 def test_a_draw_of_everything_is_everything(source: Path, tmp_path: Path, said: list[str]) -> None:
@@ -301,7 +309,10 @@ def test_a_part_that_is_damaged_is_fetched_again(
 def test_what_is_cut_off_is_not_opened(source: Path, tmp_path: Path, said: list[str], draw: Draw | None) -> None:
     Shapes().fetch(tmp_path, source, said.append, draw)
     _cut(Shapes().manifest_path(tmp_path), 8)
-    with pytest.raises(DatasetError, match=r"shapes: damaged: .*manifest\.jsonl is cut off \(fetch it again"):
+    with pytest.raises(
+        DatasetError,
+        match=r"shapes: damaged: .*manifest\.jsonl is cut off \(fetch it again: python -m .* shapes --source",
+    ):
         open_samples("shapes", tmp_path, None, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from datasets import ClassLabel, Features, Image, List, Value
 from fake_hub import COMMIT, FakeHub
 from published_rows import encoded
 
+from pytest_vtc import cli
 from pytest_vtc.datasets.base import DatasetError, Draw
 from pytest_vtc.datasets.manifest import read_header
 from pytest_vtc.datasets.own_tables import fetched_tables, make_ready, manifest_of, own_table, parse_place
@@ -159,6 +161,26 @@ def test_table_that_is_cut_off_is_not_opened(folder: Path, tmp_path: Path, said:
     path.write_text("\n".join(path.read_text().splitlines()[:-2]) + "\n")
     with pytest.raises(DatasetError, match=r"mine: damaged: .* is cut off \(fetch it again"):
         open_samples(spec, home, None, 0)
+
+
+@pytest.mark.parametrize("columns", [None, "image=image,question=page,answer=answer"])
+@pytest.mark.parametrize("from_source", [False, True])
+def test_more_of_a_part_is_fetched_by_the_command_that_is_named(
+    folder: Path,
+    tmp_path: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str | None,
+    from_source: bool,
+) -> None:
+    monkeypatch.setenv("VTC_HOME", str(tmp_path / "home"))
+    spec, source = ("hf:me/mine", folder) if from_source else (f"hf:{folder}", None)
+    own_table(spec, columns).fetch(tmp_path / "home", source, said.append, Draw(3, 1))
+    with pytest.raises(DatasetError, match="of its 6 only 3 are fetched") as refused:
+        open_samples(spec, tmp_path / "home", 5, 1)
+    _, command = str(refused.value).split("run: python -m pytest_vtc ")
+    assert cli.main(shlex.split(command)) == 0
+    assert len(open_samples(spec, tmp_path / "home", 5, 1).samples) == 5
 
 
 def test_columns_are_said_once(folder: Path, tmp_path: Path, said: list[str]) -> None:
