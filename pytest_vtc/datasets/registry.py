@@ -24,7 +24,7 @@ from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.hallusionbench import HallusionBench
 from pytest_vtc.datasets.llava_bench import LlavaBench
-from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_manifest
+from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_header, read_manifest
 from pytest_vtc.datasets.manifest_rows import RULES_OF_OPTIONS
 from pytest_vtc.datasets.mathvision import MathVision, MathVisionTest
 from pytest_vtc.datasets.mathvista import MathVista
@@ -136,6 +136,18 @@ def _check_part(spec: str, home: Path, columns: str | None, size: int, draw: Dra
         raise DatasetError(f"{asked} of its {held.of:,} only {size:,} are fetched; run: {more}")
 
 
+def name_of(spec: str, home: Path, columns: str | None = None) -> str:
+    """What tables call the dataset that `spec` names; no sample is read for it. Raises DatasetError.
+
+    What is nothing that can be opened has a name as well: `open_samples` says what is wrong with it.
+    """
+    if spec in known_datasets():
+        return spec
+    path = manifest_of(spec, columns, home) if spec.startswith(PREFIX) else Path(spec).expanduser()
+    named = read_header(path).name if path.suffix == ".jsonl" and path.is_file() else None
+    return named or _name_of_path(path)
+
+
 def takes_columns(spec: str) -> bool:
     """Whether --vtc-columns means anything for what `spec` names."""
     path = Path(spec).expanduser()
@@ -186,12 +198,11 @@ def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None,
     if csv is not None:
         rule_of_file = "none" if scoring == "none" else DEFAULT_SCORING
         samples = csv_samples(csv, parse(columns or ""), rule_of_file)
-        name = _name(path.resolve().name if path.is_dir() else path.stem)
-        whole = SampleSet(name, samples, rule_of_file, DEFAULT_MAX_NEW_TOKENS, len(samples))
+        whole = SampleSet(_name_of_path(path), samples, rule_of_file, DEFAULT_MAX_NEW_TOKENS, len(samples))
         return _scored_by(whole, scoring, {})
     if path.is_dir():
         samples = folder_samples(path)
-        whole = SampleSet(_name(path.resolve().name), samples, SCORING, MAX_NEW_TOKENS, len(samples))
+        whole = SampleSet(_name_of_path(path), samples, SCORING, MAX_NEW_TOKENS, len(samples))
         return _scored_by(whole, scoring, {})
     if path.suffix == ".jsonl" and path.exists():
         return _of_manifest(path, scoring, prompt_style)
@@ -207,11 +218,9 @@ def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None,
 
 def _of_manifest(path: Path, scoring: str | None, prompt_style: str | None) -> SampleSet:
     manifest = read_manifest(path, prompt_style)
-    # A file called manifest.jsonl says nothing; the folder it lies in does.
-    name = manifest.header.name or _name(path.resolve().parent.name if path.stem == "manifest" else path.stem)
     header = manifest.header
     whole = SampleSet(
-        name,
+        header.name or _name_of_path(path),
         manifest.samples,
         header.scoring,
         header.max_new_tokens,
@@ -256,6 +265,11 @@ def _looks_like_path(spec: str) -> bool:
     return "/" in spec or os.sep in spec or spec.startswith((".", "~")) or Path(spec).suffix != ""
 
 
-def _name(text: str) -> str:
+def _name_of_path(path: Path) -> str:
     """A name that may stand in a cell's id, whose parts are divided by slashes."""
+    if path.is_dir():
+        text = path.resolve().name
+    else:
+        # A file called manifest.jsonl says nothing; the folder it lies in does.
+        text = path.resolve().parent.name if path.name == "manifest.jsonl" else path.stem
     return re.sub(r"[^\w.+-]+", "_", text) or "data"
