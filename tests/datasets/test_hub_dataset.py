@@ -409,6 +409,31 @@ def test_bad_row_is_named(tmp_path: Path, said: list[str], draw: Draw | None) ->
         Shapes().fetch(tmp_path, put(tmp_path / "source", table), said.append, draw)
 
 
+@pytest.mark.parametrize("draw", [None, Draw(1, 0)])
+@pytest.mark.parametrize(
+    ("repeats", "also"),
+    [
+        ({7: 3}, ""),
+        ({7: 3, 8: 3}, ", and 1 more row has an id that another has"),
+        ({5: 4, 7: 3, 8: 3}, ", and 2 more rows have an id that another has"),
+    ],
+)
+def test_rows_of_one_id_are_named(
+    tmp_path: Path, said: list[str], draw: Draw | None, repeats: Mapping[int, int], also: str
+) -> None:
+    table = rows(9, video=lambda n: n == 1)
+    for row, other in repeats.items():
+        table[row]["id"] = other
+    folder = put(tmp_path / "source", table)
+    row, other = next(iter(repeats.items()))
+    with pytest.raises(DatasetError) as refused:
+        Shapes().fetch(tmp_path, folder, said.append, draw)
+    assert str(refused.value) == (
+        f"shapes: rows {other + 1} and {row + 1} have the same id '{other}'{also}; ids must be unique; are the files "
+        f"in {folder} those of another dataset?"
+    )
+
+
 # What is said
 
 
