@@ -180,7 +180,9 @@ def test_more_of_a_part_is_fetched_by_the_command_that_is_named(
         open_samples(spec, tmp_path / "home", 5, 1)
     _, command = str(refused.value).split("run: python -m pytest_vtc ")
     assert cli.main(shlex.split(command)) == 0
-    assert len(open_samples(spec, tmp_path / "home", 5, 1).samples) == 5
+    samples = open_samples(spec, tmp_path / "home", 5, 1).samples
+    assert len(samples) == 5
+    assert all(sample.prompt.startswith("p" if columns else "is it") for sample in samples)
 
 
 def test_columns_are_said_once(folder: Path, tmp_path: Path, said: list[str]) -> None:
