@@ -229,7 +229,8 @@ def baseline_of(sweep: Sweep, selected: Collection[str], manifest: Manifest) -> 
     specs = dict(zip(names, settings.data or names, strict=True))
 
     def content(name: str, n: int) -> str:
-        style = of_datasets("prompt-style", settings.prompt_style, list(specs.values()))[specs[name]]
+        shown = {spec: name for name, spec in specs.items()}
+        style = of_datasets("prompt-style", settings.prompt_style, shown)[specs[name]]
         return open_samples(specs[name], data_home(), n, settings.seed, None, style, settings.columns).fingerprint()
 
     return open_baseline(

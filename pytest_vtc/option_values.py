@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+DEFAULT_SEED = 42
 DEFAULT_RATIOS = (0.5, 0.25, 0.125)
 
 
@@ -51,20 +52,26 @@ def strings(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for item in as_list(value) for part in split_list(str(item))))
 
 
-def of_datasets(option: str, entries: Sequence[str], specs: Sequence[str]) -> dict[str, str | None]:
-    """What each dataset is to have: `DATASET=VALUE` for one, `VALUE` for those that no other entry names.
+def of_datasets(option: str, entries: Sequence[str], names: Mapping[str, str]) -> dict[str, str | None]:
+    """What each dataset is to have, as it was asked for: `DATASET=VALUE`, or `VALUE` for those that no entry names.
 
-    specs: the datasets as they were asked for. Raises OptionError.
+    names: what tables call the datasets, by how they were asked for; an entry may say either. Raises OptionError.
     """
     general = [entry for entry in entries if "=" not in entry]
-    named = dict(entry.split("=", 1) for entry in entries if "=" in entry)
     if len(general) > 1:
-        raise OptionError(
-            f"--vtc-{option}: {general[0]} or {general[1]}? say for which dataset: {specs[0]}={general[0]}"
-        )
-    if strange := [name for name in named if name not in specs]:
-        raise OptionError(f"--vtc-{option}: {strange[0]}={named[strange[0]]}: the run has only {', '.join(specs)}")
-    return {spec: named.get(spec, general[0] if general else None) for spec in specs}
+        first = next(iter(names.values()))
+        raise OptionError(f"--vtc-{option}: {general[0]} or {general[1]}? say for which dataset: {first}={general[0]}")
+    named: dict[str, str] = {}
+    for entry in entries:
+        said, equals, value = entry.partition("=")
+        if not equals:
+            continue
+        meant = [said] if said in names else [spec for spec, name in names.items() if name == said]
+        if not meant:
+            known = (name if name == spec else f"{name} ({spec})" for spec, name in names.items())
+            raise OptionError(f"--vtc-{option}: {entry}: the run has only {', '.join(known)}")
+        named |= dict.fromkeys(meant, value)
+    return {spec: named.get(spec, general[0] if general else None) for spec in names}
 
 
 def ratios(value: Any) -> tuple[float, ...]:

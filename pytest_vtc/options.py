@@ -14,6 +14,7 @@ from pytest_vtc.cells import AnswerMode, Positions
 from pytest_vtc.gates import Gate, InconclusiveAs, read_gates
 from pytest_vtc.judge.endpoint import check_url
 from pytest_vtc.option_values import (
+    DEFAULT_SEED,
     OptionError,
     Shard,
     as_list,
@@ -31,7 +32,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
-DEFAULT_SEED = 42
 DEFAULT_OUTPUT = "vtc-results"
 DEFAULT_RANDOM_SEEDS = 3
 

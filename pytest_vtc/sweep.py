@@ -15,7 +15,7 @@ from pytest_vtc import discovery
 from pytest_vtc.cells import MEANINGLESS, Cell, SkippedCell
 from pytest_vtc.datasets.base import Sample, SampleSet
 from pytest_vtc.datasets.draws import drawn_from, in_random_order
-from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples, takes_columns
+from pytest_vtc.datasets.registry import data_home, known_datasets, name_of, open_samples, takes_columns
 from pytest_vtc.gates import Gate, quoted, unmatched, without_category
 from pytest_vtc.judge.choice import JudgeChoice, choose_judge
 from pytest_vtc.models.catalogue import TINY, ModelLocation, locate
@@ -202,8 +202,9 @@ def build_sweep(settings: Settings) -> Sweep:
     _check_supported(compressors)
     variants = [(spec, ratio) for spec in compressors for ratio in settings.ratios]
     specs = list(dict.fromkeys(spec for location in locations for spec in _data_of(location, settings)))
-    scorings = of_datasets("scoring", settings.scoring, specs)
-    styles = of_datasets("prompt-style", settings.prompt_style, specs)
+    shown = {spec: name_of(spec, data_home(), settings.columns) for spec in specs}
+    scorings = of_datasets("scoring", settings.scoring, shown)
+    styles = of_datasets("prompt-style", settings.prompt_style, shown)
     opened: dict[str, SampleSet] = {}
     blocks: list[Block] = []
     for location in locations:

@@ -129,17 +129,24 @@ def test_a_missing_experiment_file_is_named(tmp_path: Path) -> None:
 
 
 def test_value_of_one_dataset_wins_over_that_of_all() -> None:
-    assert of_datasets("scoring", ["lmms", "pope=official"], ["mme", "pope"]) == {"mme": "lmms", "pope": "official"}
-    assert of_datasets("scoring", ["pope=official"], ["mme", "pope"]) == {"mme": None, "pope": "official"}
+    both = {"mme": "mme", "pope": "pope"}
+    assert of_datasets("scoring", ["lmms", "pope=official"], both) == {"mme": "lmms", "pope": "official"}
+    assert of_datasets("scoring", ["pope=official"], both) == {"mme": None, "pope": "official"}
+
+
+@pytest.mark.parametrize("called", ["good", "./good"])
+def test_dataset_is_meant_by_its_name_in_tables_or_as_it_was_asked_for(called: str) -> None:
+    names = {"./good": "good", "mme": "mme"}
+    assert of_datasets("scoring", [f"{called}=exact"], names) == {"./good": "exact", "mme": None}
 
 
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        (["lmms", "official"], "--vtc-scoring: lmms or official\\? say for which dataset: mme=lmms"),
-        (["mmu=lmms"], "--vtc-scoring: mmu=lmms: the run has only mme, pope"),
+        (["lmms", "official"], "--vtc-scoring: lmms or official\\? say for which dataset: good=lmms"),
+        (["mmu=lmms"], "--vtc-scoring: mmu=lmms: the run has only good \\(./good\\), mme"),
     ],
 )
 def test_value_that_no_dataset_can_be_meant_by_is_an_error(entries: list[str], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        of_datasets("scoring", entries, ["mme", "pope"])
+        of_datasets("scoring", entries, {"./good": "good", "mme": "mme"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shlex
 import sys
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from pytest_vtc.datasets.base import Dataset, DatasetError, Draw, Progress, Samp
 from pytest_vtc.datasets.draws import draw as places_of_draw
 from pytest_vtc.datasets.kept_images import JOURNAL, MANIFEST
 from pytest_vtc.datasets.manifest import read_header, read_manifest, read_rows, write_manifest
+from pytest_vtc.option_values import DEFAULT_SEED
 
 LARGE_MB = 1_000
 """From this size on a person is told that a part can be fetched."""
@@ -59,20 +61,47 @@ class FetchedDataset(Dataset):
         if draw is not None and draw.n < 1:
             raise DatasetError(f"{self.name}: asked for {draw.n} samples; ask for at least 1")
         with _alone(home, self.name, progress):
-            held = self.held(home)
-            if draw is not None and held is not None:
-                if held.covers(draw):
-                    progress(
-                        f"{self.name}: {held} are there already, and hold the {draw.n:,} that were asked for; nothing "
-                        f"to fetch (to have fewer on disk, delete {self.folder(home)} first)"
-                    )
+            if draw is not None and self.manifest_path(home).is_file():
+                if (wrong := self._wrong(home, source)) is not None:
+                    progress(f"{self.name}: fetched again: {wrong}")
+                elif (held := self.held(home)) is not None and self._has(held, draw, home, progress):
                     return self.manifest_path(home)
-                if held.drawn is not None and held.drawn.seed != draw.seed:
-                    progress(
-                        f"{self.name}: another draw, by seed {held.drawn.seed}, is there ({held}); its manifest is "
-                        "replaced, its images stay"
-                    )
             return self._bring(home, source, progress, draw)
+
+    def _has(self, held: Held, draw: Draw, home: Path, progress: Progress) -> bool:
+        """Whether a draw is there already; says so, or what becomes of what is there."""
+        if draw.n > held.of:
+            raise self._too_many(draw, held.of)
+        if held.covers(draw):
+            progress(
+                f"{self.name}: {held} are there already, and hold the {draw.n:,} that were asked for; nothing to fetch "
+                f"(to have fewer on disk, delete {self.folder(home)} first)"
+            )
+            return True
+        if held.drawn is not None and held.drawn.seed != draw.seed:
+            progress(
+                f"{self.name}: another draw, by seed {held.drawn.seed}, is there ({held}); its manifest is replaced, "
+                "its images stay"
+            )
+        return False
+
+    def _wrong(self, home: Path, source: Path | None) -> str | None:
+        """Why what is there cannot be taken for what would be fetched; None if it can."""
+        path = self.manifest_path(home)
+        try:
+            held_by(path)
+            facts = read_header(path).extra
+            if (damage := _damage(path, every_image=True)) is not None:
+                return damage
+        except DatasetError as error:
+            return str(error)
+        if source is not None and (facts.get("revision") or facts.get("source") != str(source.resolve())):
+            return f"it comes from {facts.get('source')}, not from {source}"
+        return None if self.is_fresh(path) else f"the files of {facts.get('source')} have changed since"
+
+    def is_fresh(self, manifest: Path) -> bool:  # noqa: ARG002
+        """Whether the files that a manifest was made from are as they were, as far as it notes that."""
+        return True
 
     @property
     def command(self) -> str:
@@ -114,6 +143,7 @@ class FetchedDataset(Dataset):
         path = self.manifest_path(home)
         if not path.is_file():
             raise DatasetError(f"{self.name} is not fetched; run: {self.command}")
+        check_whole(path, self.name)
         return read_manifest(path, prompt_style).samples
 
     def announce(self, progress: Progress, source: Path | None, draw: Draw | None = None) -> None:
@@ -128,11 +158,14 @@ class FetchedDataset(Dataset):
     def chosen(self, groups: Sequence[str], draw: Draw) -> list[int]:
         """The places of what a draw takes of the whole dataset, ascending; groups: of each sample, in its order."""
         if draw.n > len(groups):
-            raise DatasetError(
-                f"{self.name}: asked for {draw.n:,} samples, but it has {len(groups):,}; ask for at most that many, or "
-                "leave --n out for all of them"
-            )
+            raise self._too_many(draw, len(groups))
         return places_of_draw(groups, draw.n, draw.seed, self.whole_groups)
+
+    def _too_many(self, draw: Draw, of: int) -> DatasetError:
+        return DatasetError(
+            f"{self.name}: asked for {draw.n:,} samples, but it has {of:,}; ask for at most that many, or leave --n "
+            "out for all of them"
+        )
 
     def write(self, home: Path, rows: Iterable[Mapping[str, Any]], **facts: Any) -> Path:
         """Write the manifest of this dataset. `facts` go into its header: source, revision, samples, image_bytes."""
@@ -190,16 +223,47 @@ def state_of(path: Path) -> str:
     return f"damaged: {damage} (fetch it again)"
 
 
-def _damage(path: Path) -> str | None:
-    """What is wrong with a manifest whose header is in order, as far as that can be told at a glance."""
+def check_whole(path: Path, spec: str) -> None:
+    """Raise DatasetError if a manifest has not all the samples that it is to have. spec: how the person named it."""
+    held = held_by(path)
+    if (cut := _cut_off(path)) is not None:
+        raise DatasetError(f"{spec}: damaged: {cut} (fetch it again: {command_for(spec, path, held and held.drawn)})")
+
+
+def command_for(spec: str, path: Path, draw: Draw | None) -> str:
+    """What fetches this much of a dataset from where its manifest says that it comes from, and by the same columns."""
+    facts = read_header(path).extra
+    words = ["python", "-m", "pytest_vtc", "fetch", spec]
+    source = facts.get("source")
+    # What comes from the Hub has a revision; a table that is asked for as a folder needs no other.
+    if source and facts.get("revision") is None and facts.get("spec") != f"hf:{source}":
+        words += ["--source", str(source)]
+    if asked := facts.get("asked"):
+        words += ["--columns", str(asked)]
+    if draw is not None:
+        words += ["--n", str(draw.n)] + (["--seed", str(draw.seed)] if draw.seed != DEFAULT_SEED else [])
+    return shlex.join(words)
+
+
+def _damage(path: Path, every_image: bool = False) -> str | None:
+    """What is wrong with a manifest whose header is in order: at a glance, or with every row and image looked at."""
+    if (cut := _cut_off(path)) is not None:
+        return cut
+    rows = (row for _, row in itertools.islice(read_rows(path), 1, None if every_image else 2))
+    images = {str(name) for row in rows for name in [row.get("image"), *(row.get("images") or [])] if name}
+    if not images:
+        return f"{path} is cut off"
+    missing = [path.parent / name for name in sorted(images) if not (path.parent / name).is_file()]
+    more = f" (and {len(missing) - 1:,} more)" if len(missing) > 1 else ""
+    return f"{missing[0]} is missing{more}" if missing else None
+
+
+def _cut_off(path: Path) -> str | None:
+    """What is wrong with a manifest that has not as many lines as its header says."""
     facts = read_header(path).extra
     with path.open("rb") as file:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    if "samples" in facts and lines != int(facts["samples"]) + 1:
-        return f"{path} is cut off"
-    _, first = next(itertools.islice(read_rows(path), 1, None))
-    image = path.parent / str(first.get("image") or cast("list[Any]", first.get("images") or [""])[0])
-    return None if image.is_file() else f"{image} is missing"
+    return f"{path} is cut off" if "samples" in facts and lines != int(facts["samples"]) + 1 else None
 
 
 @contextlib.contextmanager

@@ -85,6 +85,8 @@ class HubDataset(FetchedDataset):
     size: ClassVar[int | None] = None
     n_groups: ClassVar[int | None] = None
     sparse: ClassVar[bool] = False
+    asked: ClassVar[Mapping[str, str]] = NO_FACTS
+    """Columns by role, as far as a person said: of tables of their own."""
 
     @abstractmethod
     def question(self, row: Row, where: str) -> Question | None:
@@ -119,7 +121,9 @@ class HubDataset(FetchedDataset):
         table = repository.table(found, whole=draw is None and not self.sparse)
         opened = Opened(repository, found, table)
         columns, image_columns = self.reads(opened, progress)
-        facts = {**repository.facts, "config": found.config, "split": found.split}
+        facts: dict[str, Any] = {**repository.facts, "config": found.config, "split": found.split}
+        if self.asked:
+            facts["asked"] = ",".join(f"{role}={names}" for role, names in self.asked.items())
         places: list[int] | None = None
         drawn: dict[str, Any] = {}
         if draw is not None or self.sparse:
@@ -131,9 +135,10 @@ class HubDataset(FetchedDataset):
         with KeptImages(self.folder(home), facts) as images:
             written = self._write_images(opened, columns, image_columns, places, images, progress)
             if places is None:
-                self._check([row["id"] for row in written], [row.get("group") for row in written], source, progress)
+                named = {place: str(row["id"]) for place, row in written.items()}
+                self._check(named, [row.get("group") for row in written.values()], source, progress)
             facts |= {**self.facts(), **drawn, "samples": len(written), "image_bytes": images.n_bytes}
-            path = self.write(home, written, **facts)
+            path = self.write(home, written.values(), **facts)
         images.finished()
         progress(
             f"{self.name}: {len(written):,} questions, {images.n_bytes / 1e6:,.0f} MB of images in {self.folder(home)}"
@@ -150,16 +155,14 @@ class HubDataset(FetchedDataset):
         self, table: Table, columns: Sequence[str], source: Path | None, progress: Progress
     ) -> tuple[list[int], list[str]]:
         """The places of all rows that are questions, and their groups: everything but images is read once."""
-        places: list[int] = []
-        ids: list[str] = []
+        ids: dict[int, str] = {}
         groups: list[str | None] = []
         for place, row in table.rows(columns):
             if (question := self._question(place, row)) is not None:
-                places.append(place)
-                ids.append(question.id)
+                ids[place] = question.id
                 groups.append(question.group)
         self._check(ids, groups, source, progress)
-        return places, [group or key for group, key in zip(groups, ids, strict=True)]
+        return list(ids), [group or key for group, key in zip(groups, ids.values(), strict=True)]
 
     def _write_images(
         self,
@@ -169,8 +172,8 @@ class HubDataset(FetchedDataset):
         places: Sequence[int] | None,
         images: KeptImages,
         progress: Progress,
-    ) -> list[dict[str, Any]]:
-        """The manifest's rows, in order; their images are written."""
+    ) -> dict[int, dict[str, Any]]:
+        """The manifest's rows by their place in the table, in order; their images are written."""
         table = opened.table
         rows: dict[int, dict[str, Any]] = {}
         if places is not None and images.any_known:
@@ -197,7 +200,7 @@ class HubDataset(FetchedDataset):
                 raise DatasetError(f"{where}: it has no image")
             images.done(question.id, names)
             rows[place] = question.manifest_row(names, self.prompt_style)
-        return [rows[place] for place in sorted(rows)]
+        return {place: rows[place] for place in sorted(rows)}
 
     def _question(self, place: int, row: Row) -> Question | None:
         question = self.question(row, self._where(place))
@@ -206,9 +209,23 @@ class HubDataset(FetchedDataset):
     def _where(self, place: int) -> str:
         return f"{self.name}, row {place + 1}"
 
-    def _check(self, ids: Sequence[str], groups: Sequence[str | None], source: Path | None, progress: Progress) -> None:
-        if len(set(ids)) < len(ids):
-            raise DatasetError(f"{self.name}: {len(ids) - len(set(ids))} rows have an id that another has")
+    def _check(
+        self, ids: Mapping[int, str], groups: Sequence[str | None], source: Path | None, progress: Progress
+    ) -> None:
+        """Raise DatasetError if ids, here by the row's place, repeat, or if there are not as many as are published."""
+        firsts: dict[str, int] = {}
+        repeats = [place for place, key in ids.items() if firsts.setdefault(key, place) != place]
+        if repeats:
+            key = ids[repeats[0]]
+            more = len(repeats) - 1
+            also = (
+                f", and {more:,} more {'row has' if more == 1 else 'rows have'} an id that another has" if more else ""
+            )
+            other = f"; are the files in {source} those of another dataset?" if source is not None else ""
+            raise DatasetError(
+                f"{self.name}: rows {firsts[key] + 1:,} and {repeats[0] + 1:,} have the same id {key!r}{also}; ids "
+                f"must be unique{other}"
+            )
         n_groups = len({group for group in groups if group is not None})
         for what, there, expected in (("questions", len(ids), self.size), ("groups", n_groups, self.n_groups)):
             if expected is None or there == expected:

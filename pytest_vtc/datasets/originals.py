@@ -25,7 +25,7 @@ def image_bytes(cell: Mapping[str, Any] | None) -> bytes | None:
 def write_original(folder: Path, stem: str, data: bytes, where: str) -> Path:
     """Put `data` into `folder` and return its path; the ending follows its format, whatever it was called.
 
-    An image that lies there already in its full size is left alone. `where` names the row in the error that is raised
+    An image that lies there already, byte for byte, is left alone. `where` names the row in the error that is raised
     if `data` is no image: DatasetError, as for a folder that cannot be written.
     """
     try:
@@ -35,7 +35,7 @@ def write_original(folder: Path, stem: str, data: bytes, where: str) -> Path:
         raise DatasetError(f"{where}: not an image that Pillow can read ({len(data):,} bytes)") from error
     path = folder / (re.sub(r"[^\w.-]", "_", stem) + _ENDINGS.get(kind, f".{kind.lower()}"))
     try:
-        if path.is_file() and path.stat().st_size == len(data):
+        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
             return path
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")

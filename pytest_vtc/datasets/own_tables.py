@@ -145,11 +145,13 @@ class OwnTable(HubDataset):
         assert self._opened is not None, "the table is opened first"
         return self._opened.table.where(place)
 
-    def _check(self, ids: Sequence[str], groups: Sequence[str | None], source: Path | None, progress: Progress) -> None:
+    def _check(
+        self, ids: Mapping[int, str], groups: Sequence[str | None], source: Path | None, progress: Progress
+    ) -> None:
         if not ids:
             raise DatasetError(f"{self.place.spec}: there are columns and no rows")
         first: dict[str, int] = {}
-        for place, name in enumerate(ids):
+        for place, name in ids.items():
             if (earlier := first.setdefault(name, place)) != place:
                 raise DatasetError(f"{self._where(place)}: the id {name!r} was used in {self._where(earlier)} already")
         super()._check(ids, groups, source, progress)

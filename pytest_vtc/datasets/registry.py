@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_vtc.datasets.ai2d import Ai2d
-from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, SampleSet, nearest
+from pytest_vtc.datasets.base import OWN_STYLE, Dataset, DatasetError, Draw, SampleSet, nearest
 from pytest_vtc.datasets.chartqa import ChartQa
 from pytest_vtc.datasets.csv_file import SUFFIXES as CSV_SUFFIXES
 from pytest_vtc.datasets.csv_file import csv_in, csv_samples
@@ -19,12 +19,12 @@ from pytest_vtc.datasets.details import Details, DetailsLarge
 from pytest_vtc.datasets.docvqa import DocVqa
 from pytest_vtc.datasets.draws import drawn_from
 from pytest_vtc.datasets.easyvqa import EasyVqa
-from pytest_vtc.datasets.fetched import held_by
+from pytest_vtc.datasets.fetched import FetchedDataset, check_whole, command_for, held_by
 from pytest_vtc.datasets.folder import MAX_NEW_TOKENS, SCORING, folder_samples
 from pytest_vtc.datasets.gqa import Gqa
 from pytest_vtc.datasets.hallusionbench import HallusionBench
 from pytest_vtc.datasets.llava_bench import LlavaBench
-from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_manifest
+from pytest_vtc.datasets.manifest import DEFAULT_MAX_NEW_TOKENS, DEFAULT_SCORING, read_header, read_manifest
 from pytest_vtc.datasets.mathvision import MathVision, MathVisionTest
 from pytest_vtc.datasets.mathvista import MathVista
 from pytest_vtc.datasets.mia_bench import MiaBench
@@ -109,16 +109,43 @@ def open_samples(
         return data
     if n < 1:
         raise DatasetError(f"{spec}: asked for {n} samples; ask for at least 1")
-    if n > data.size and data.drawn_from is not None and n <= data.drawn_from:
-        raise DatasetError(
-            f"{spec}: asked for {n:,} samples, but of its {data.drawn_from:,} only {data.size:,} are fetched; run: "
-            f"python -m pytest_vtc fetch {spec} --n {n}"
-        )
     if n > data.size:
-        raise DatasetError(
-            f"{spec}: asked for {n:,} samples, but it has {data.size:,}; ask for at most that many, or for all of them"
-        )
+        _check_part(spec, home, columns, data.size, Draw(n, seed))
     return drawn_from(data, n, seed)
+
+
+def _check_part(spec: str, home: Path, columns: str | None, size: int, draw: Draw) -> None:
+    """Raise DatasetError, saying what to do, unless the `size` samples that are fetched are a part for such a draw."""
+    known = known_datasets().get(spec)
+    path = known.manifest_path(home) if isinstance(known, FetchedDataset) else None
+    if known is None and spec.startswith(PREFIX):
+        path = manifest_of(spec, columns, home)
+    held = None if path is None else held_by(path)
+    asked = f"{spec}: asked for {draw.n:,} samples, but"
+    if path is None or held is None or held.drawn is None:
+        raise DatasetError(f"{asked} it has {size:,}; ask for at most that many, or for all of them by --vtc-n all")
+    if draw.n > held.of:
+        every = command_for(spec, path, None)
+        raise DatasetError(
+            f"{asked} it has {held.of:,}, of which {size:,} are fetched; ask for at most {size:,}, or for all of those "
+            f"by --vtc-n all; the others are fetched by: {every}"
+        )
+    # Of whole groups a part for n may have fewer samples; nothing larger would have more of them.
+    if draw.n > held.drawn.n:
+        more = command_for(spec, path, draw)
+        raise DatasetError(f"{asked} of its {held.of:,} only {size:,} are fetched; run: {more}")
+
+
+def name_of(spec: str, home: Path, columns: str | None = None) -> str:
+    """What tables call the dataset that `spec` names; no sample is read for it. Raises DatasetError.
+
+    What is nothing that can be opened has a name as well: `open_samples` says what is wrong with it.
+    """
+    if spec in known_datasets():
+        return spec
+    path = manifest_of(spec, columns, home) if spec.startswith(PREFIX) else Path(spec).expanduser()
+    named = read_header(path).name if path.suffix == ".jsonl" and path.is_file() else None
+    return named or _name_of_path(path)
 
 
 def takes_columns(spec: str) -> bool:
@@ -162,6 +189,7 @@ def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None,
     if spec.startswith(PREFIX):
         path = manifest_of(spec, columns, home)
         held = held_by(path)
+        check_whole(path, spec)
         return replace(_of_manifest(path, scoring, prompt_style), drawn_from=held and held.whole)
     path = Path(spec).expanduser()
     csv = csv_in(path) if path.is_dir() else path if path.suffix.lower() in CSV_SUFFIXES and path.exists() else None
@@ -170,12 +198,11 @@ def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None,
     if csv is not None:
         rule_of_file = "none" if scoring == "none" else DEFAULT_SCORING
         samples = csv_samples(csv, parse(columns or ""), rule_of_file)
-        name = _name(path.resolve().name if path.is_dir() else path.stem)
-        whole = SampleSet(name, samples, rule_of_file, DEFAULT_MAX_NEW_TOKENS, len(samples))
+        whole = SampleSet(_name_of_path(path), samples, rule_of_file, DEFAULT_MAX_NEW_TOKENS, len(samples))
         return _scored_by(whole, scoring, {})
     if path.is_dir():
         samples = folder_samples(path)
-        whole = SampleSet(_name(path.resolve().name), samples, SCORING, MAX_NEW_TOKENS, len(samples))
+        whole = SampleSet(_name_of_path(path), samples, SCORING, MAX_NEW_TOKENS, len(samples))
         return _scored_by(whole, scoring, {})
     if path.suffix == ".jsonl" and path.exists():
         return _of_manifest(path, scoring, prompt_style)
@@ -191,11 +218,9 @@ def _whole(spec: str, home: Path, scoring: str | None, prompt_style: str | None,
 
 def _of_manifest(path: Path, scoring: str | None, prompt_style: str | None) -> SampleSet:
     manifest = read_manifest(path, prompt_style)
-    # A file called manifest.jsonl says nothing; the folder it lies in does.
-    name = manifest.header.name or _name(path.resolve().parent.name if path.stem == "manifest" else path.stem)
     header = manifest.header
     whole = SampleSet(
-        name,
+        header.name or _name_of_path(path),
         manifest.samples,
         header.scoring,
         header.max_new_tokens,
@@ -238,6 +263,11 @@ def _looks_like_path(spec: str) -> bool:
     return "/" in spec or os.sep in spec or spec.startswith((".", "~")) or Path(spec).suffix != ""
 
 
-def _name(text: str) -> str:
+def _name_of_path(path: Path) -> str:
     """A name that may stand in a cell's id, whose parts are divided by slashes."""
+    if path.is_dir():
+        text = path.resolve().name
+    else:
+        # A file called manifest.jsonl says nothing; the folder it lies in does.
+        text = path.resolve().parent.name if path.name == "manifest.jsonl" else path.stem
     return re.sub(r"[^\w.+-]+", "_", text) or "data"

@@ -186,7 +186,7 @@ def test_several_files_are_a_question(read: Any, folder: Path) -> None:
 
 def test_rule_that_needs_options_says_which_sample_has_none(read: Any) -> None:
     with pytest.raises(
-        DatasetError, match=r"pets: it cannot be scored by 'mmmu_mc_official', .*: sample '1' has no opt"
+        DatasetError, match=r"pets: it cannot be scored by 'mmmu_mc_official': sample '1': .*\"options\" is missing"
     ):
         read(HEADER + "cat.png,who?,A\n", scoring="mmmu_mc_official")
 

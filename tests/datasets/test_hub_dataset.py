@@ -128,6 +128,17 @@ def test_a_part_of_whole_groups_cuts_none(source: Path, tmp_path: Path, said: li
     assert Pairs().state(tmp_path) == "fetched, 48 of 120 samples, 0 MB"
 
 
+def test_a_part_of_whole_groups_is_enough_for_what_it_was_drawn_for(
+    source: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "known_datasets", lambda: {"shapes": Pairs()})
+    Pairs().fetch(tmp_path, source, said.append, Draw(50, 0))
+    assert len(open_samples("shapes", tmp_path, 50, 0).samples) == 48
+    assert len(open_samples("shapes", tmp_path, 49, 0).samples) == 48
+    with pytest.raises(DatasetError, match="only 48 are fetched"):
+        open_samples("shapes", tmp_path, 51, 0)
+
+
 def test_without_groups_rows_are_drawn_one_by_one(source: Path, tmp_path: Path, said: list[str]) -> None:
     Ungrouped().fetch(tmp_path / "few", source, said.append, Draw(10, 0))
     Ungrouped().fetch(tmp_path / "more", source, said.append, Draw(30, 0))
@@ -147,12 +158,20 @@ def test_a_part_says_what_it_is_of(source: Path, tmp_path: Path, said: list[str]
 
 def test_more_than_the_part_is_not_there_and_says_how_to_get_it(source: Path, tmp_path: Path, said: list[str]) -> None:
     Shapes().fetch(tmp_path, source, said.append, Draw(12, 7))
-    with pytest.raises(
-        DatasetError, match="of its 120 only 12 are fetched; run: python -m pytest_vtc fetch shapes --n 20"
-    ):
+    with pytest.raises(DatasetError, match="of its 120 only 12 are fetched; run: ") as refused:
         open_samples("shapes", tmp_path, 20, 7)
-    with pytest.raises(DatasetError, match="asked for 121 samples, but it has 12"):
+    command = f"python -m pytest_vtc fetch shapes --source {source} --n 20 --seed 7"
+    assert str(refused.value).partition("run: ")[2] == command
+    with pytest.raises(
+        DatasetError, match="it has 120, of which 12 are fetched; ask for at most 12, or for all of tho"
+    ):
         open_samples("shapes", tmp_path, 121, 7)
+
+
+def test_more_of_what_came_from_the_hub_comes_from_there(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, None, said.append, Draw(12, 42))
+    with pytest.raises(DatasetError, match=r"run: python -m pytest_vtc fetch shapes --n 20$"):
+        open_samples("shapes", tmp_path, 20, 42)
 
 
 def test_a_draw_of_everything_is_everything(source: Path, tmp_path: Path, said: list[str]) -> None:
@@ -264,6 +283,56 @@ def test_a_smaller_part_does_not_throw_a_fuller_one_away(on_hub: FakeHub, tmp_pa
     assert len(ids(Shapes(), tmp_path)) == N
 
 
+@pytest.mark.parametrize(
+    ("spoil", "wrong"),
+    [
+        (lambda folder: (folder / "manifest.jsonl").write_text(""), r"manifest\.jsonl is cut off"),
+        (lambda folder: (folder / "manifest.jsonl").write_text("{"), r"manifest\.jsonl:1: broken JSON"),
+        (lambda folder: _cut(folder / "manifest.jsonl", 8), r"manifest\.jsonl is cut off"),
+        (lambda folder: _last_image(folder).unlink(), r"images.\w+\.png is missing$"),
+    ],
+)
+def test_a_part_that_is_damaged_is_fetched_again(
+    source: Path, tmp_path: Path, said: list[str], spoil: Callable[[Path], Any], wrong: str
+) -> None:
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
+    spoil(tmp_path / "shapes")
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
+    assert any(re.search(f"shapes: fetched again: .*{wrong}", line) for line in said)
+    assert len(ids(Shapes(), tmp_path)) == 12
+    said.clear()
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
+    assert "nothing to fetch" in said[-1]
+
+
+@pytest.mark.parametrize("draw", [None, Draw(12, 1)])
+def test_what_is_cut_off_is_not_opened(source: Path, tmp_path: Path, said: list[str], draw: Draw | None) -> None:
+    Shapes().fetch(tmp_path, source, said.append, draw)
+    _cut(Shapes().manifest_path(tmp_path), 8)
+    with pytest.raises(
+        DatasetError,
+        match=r"shapes: damaged: .*manifest\.jsonl is cut off \(fetch it again: python -m .* shapes --source",
+    ):
+        open_samples("shapes", tmp_path, None, 1)
+
+
+def test_a_part_from_elsewhere_is_fetched_again(source: Path, tmp_path: Path, said: list[str]) -> None:
+    table = [{**row, "question": f"really, {row['question']}"} for row in rows()]
+    other = put(tmp_path / "other", table)
+    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
+    Shapes().fetch(tmp_path, other, said.append, Draw(12, 1))
+    assert f"shapes: fetched again: it comes from {source}, not from {other}" in said
+    assert all(sample.prompt.startswith("really, ") for sample in Shapes().load(tmp_path))
+    with pytest.raises(DatasetError, match="does not exist"):
+        Shapes().fetch(tmp_path, tmp_path / "nowhere", said.append, Draw(12, 1))
+
+
+def test_more_than_there_is_is_not_taken_for_there(source: Path, tmp_path: Path, said: list[str]) -> None:
+    Shapes().fetch(tmp_path, source, said.append)
+    with pytest.raises(DatasetError, match="asked for 121 samples, but it has 120"):
+        Shapes().fetch(tmp_path, source, said.append, Draw(121, 1))
+
+
 def test_a_part_by_another_seed_replaces_one_and_says_so(source: Path, tmp_path: Path, said: list[str]) -> None:
     Shapes().fetch(tmp_path, source, said.append, Draw(30, 1))
     Shapes().fetch(tmp_path, source, said.append, Draw(10, 2))
@@ -340,6 +409,31 @@ def test_bad_row_is_named(tmp_path: Path, said: list[str], draw: Draw | None) ->
         Shapes().fetch(tmp_path, put(tmp_path / "source", table), said.append, draw)
 
 
+@pytest.mark.parametrize("draw", [None, Draw(1, 0)])
+@pytest.mark.parametrize(
+    ("repeats", "also"),
+    [
+        ({7: 3}, ""),
+        ({7: 3, 8: 3}, ", and 1 more row has an id that another has"),
+        ({5: 4, 7: 3, 8: 3}, ", and 2 more rows have an id that another has"),
+    ],
+)
+def test_rows_of_one_id_are_named(
+    tmp_path: Path, said: list[str], draw: Draw | None, repeats: Mapping[int, int], also: str
+) -> None:
+    table = rows(9, video=lambda n: n == 1)
+    for row, other in repeats.items():
+        table[row]["id"] = other
+    folder = put(tmp_path / "source", table)
+    row, other = next(iter(repeats.items()))
+    with pytest.raises(DatasetError) as refused:
+        Shapes().fetch(tmp_path, folder, said.append, draw)
+    assert str(refused.value) == (
+        f"shapes: rows {other + 1} and {row + 1} have the same id '{other}'{also}; ids must be unique; are the files "
+        f"in {folder} those of another dataset?"
+    )
+
+
 # What is said
 
 
@@ -373,8 +467,12 @@ def test_state_says_what_is_damaged(
     assert re.match(state, Shapes().state(tmp_path))
 
 
-def _cut(path: Path) -> None:
-    path.write_text("\n".join(path.read_text().splitlines()[:50]) + "\n")
+def _cut(path: Path, lines: int = 50) -> None:
+    path.write_text("\n".join(path.read_text().splitlines()[:lines]) + "\n")
+
+
+def _last_image(folder: Path) -> Path:
+    return folder / json.loads((folder / "manifest.jsonl").read_text().splitlines()[-1])["images"][0]
 
 
 def _header(path: Path, **changes: Any) -> None:

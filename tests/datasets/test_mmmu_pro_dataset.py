@@ -128,7 +128,7 @@ def test_answer_that_is_no_letter_names_the_row(fetched: Any) -> None:
 
 
 def test_repeated_id_is_an_error(fetched: Any) -> None:
-    with pytest.raises(DatasetError, match="1 rows have an id that another has"):
+    with pytest.raises(DatasetError, match="rows 1 and 2 have the same id"):
         fetched(mmmu_row(1), mmmu_row(1))
 
 

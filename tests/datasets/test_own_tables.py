@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from datasets import ClassLabel, Features, Image, List, Value
 from fake_hub import COMMIT, FakeHub
 from published_rows import encoded
 
+from pytest_vtc import cli
 from pytest_vtc.datasets.base import DatasetError, Draw
 from pytest_vtc.datasets.manifest import read_header
 from pytest_vtc.datasets.own_tables import fetched_tables, make_ready, manifest_of, own_table, parse_place
@@ -135,6 +137,52 @@ def test_table_of_a_folder_that_has_changed_is_fetched_again(
     publish(folder / "test-00000-of-00001.parquet", rows(3), FEATURES)
     make_ready(spec, None, home, said.append)
     assert len(prompts(spec, home)) == 3
+
+
+def test_part_of_a_folder_that_has_changed_is_fetched_again(
+    folder: Path, tmp_path: Path, publish: Any, said: list[str]
+) -> None:
+    spec, home = f"hf:{folder}", tmp_path / "home"
+    own_table(spec, None).fetch(home, None, said.append, Draw(3, 0))
+    before = prompts(spec, home)
+    edited = [{**row, "question": f"now, {row['question']}"} for row in rows()]
+    publish(folder / "test-00000-of-00001.parquet", edited, FEATURES)
+    own_table(spec, None).fetch(home, None, said.append, Draw(3, 0))
+    assert prompts(spec, home) == [f"now, {prompt}" for prompt in before]
+    assert f"mine: fetched again: the files of {folder} have changed since" in said
+    own_table(spec, None).fetch(home, None, said.append, Draw(3, 0))
+    assert "nothing to fetch" in said[-1]
+
+
+def test_table_that_is_cut_off_is_not_opened(folder: Path, tmp_path: Path, said: list[str]) -> None:
+    spec, home = f"hf:{folder}", tmp_path / "home"
+    make_ready(spec, None, home, said.append)
+    path = manifest_of(spec, None, home)
+    path.write_text("\n".join(path.read_text().splitlines()[:-2]) + "\n")
+    with pytest.raises(DatasetError, match=r"mine: damaged: .* is cut off \(fetch it again"):
+        open_samples(spec, home, None, 0)
+
+
+@pytest.mark.parametrize("columns", [None, "image=image,question=page,answer=answer"])
+@pytest.mark.parametrize("from_source", [False, True])
+def test_more_of_a_part_is_fetched_by_the_command_that_is_named(
+    folder: Path,
+    tmp_path: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str | None,
+    from_source: bool,
+) -> None:
+    monkeypatch.setenv("VTC_HOME", str(tmp_path / "home"))
+    spec, source = ("hf:me/mine", folder) if from_source else (f"hf:{folder}", None)
+    own_table(spec, columns).fetch(tmp_path / "home", source, said.append, Draw(3, 1))
+    with pytest.raises(DatasetError, match="of its 6 only 3 are fetched") as refused:
+        open_samples(spec, tmp_path / "home", 5, 1)
+    _, command = str(refused.value).split("run: python -m pytest_vtc ")
+    assert cli.main(shlex.split(command)) == 0
+    samples = open_samples(spec, tmp_path / "home", 5, 1).samples
+    assert len(samples) == 5
+    assert all(sample.prompt.startswith("p" if columns else "is it") for sample in samples)
 
 
 def test_columns_are_said_once(folder: Path, tmp_path: Path, said: list[str]) -> None:

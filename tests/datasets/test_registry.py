@@ -13,7 +13,7 @@ from PIL import Image
 
 from pytest_vtc.datasets import registry
 from pytest_vtc.datasets.base import DatasetError, Sample
-from pytest_vtc.datasets.registry import data_home, known_datasets, open_samples
+from pytest_vtc.datasets.registry import data_home, known_datasets, name_of, open_samples
 
 
 @pytest.fixture
@@ -80,6 +80,18 @@ def test_manifest_is_opened_by_path_and_named_after_its_folder(manifest: Path) -
 def test_manifest_of_another_name_is_named_after_itself(manifest: Path) -> None:
     path = manifest.rename(manifest.with_name("my pets.jsonl"))
     assert open_samples(str(path), path, None, seed=0).name == "my_pets"
+
+
+def test_name_is_known_before_anything_is_opened(manifest: Path, tmp_path: Path) -> None:
+    other = manifest.rename(manifest.with_name("my pets.jsonl"))
+    named = tmp_path / "named.jsonl"
+    named.write_text(
+        '{"manifest": 1, "name": "cats"}\n' + json.dumps({"id": 1, "image": "pets/0.png", "prompt": "?", "answer": "x"})
+    )
+    (tmp_path / "plain pets").mkdir()
+    Image.new("RGB", (3, 3)).save(tmp_path / "plain pets" / "a.png")
+    for spec in (str(other), str(named), str(tmp_path / "plain pets"), "probes"):
+        assert name_of(spec, tmp_path) == open_samples(spec, tmp_path, None, seed=0).name
 
 
 def test_folder_is_described_and_not_scored(tmp_path: Path) -> None:

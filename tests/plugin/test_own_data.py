@@ -51,6 +51,19 @@ def test_rule_is_selectable(run_vtc: RunVtc, scenes: Path, results: Any) -> None
     assert results()["manifest"]["datasets"]["scenes"]["scoring"] == "vqa_official"
 
 
+@pytest.mark.parametrize(
+    ("data", "called"), [("./scenes", "scenes"), ("./scenes", "./scenes"), ("hf:./table", "table")]
+)
+def test_rule_of_one_dataset_is_given_by_its_name_or_its_path(
+    run_vtc: RunVtc, scenes: Path, results: Any, data: str, called: str
+) -> None:
+    columns = [COLUMNS] if data.startswith("hf:") else []
+    small = ("--vtc-n=2", "--vtc-compressors=divprune", f"--vtc-scoring={called}=vqa_official")
+    run_vtc("--vtc-data", f"{data},probes", *columns, *small)
+    scoring = {name: about["scoring"] for name, about in results()["manifest"]["datasets"].items()}
+    assert scoring == {data.rpartition("/")[2]: "vqa_official", "probes": "exact"}
+
+
 def test_table_is_fetched_by_the_run_and_then_used(run_vtc: RunVtc, scenes: Path, samples: Any) -> None:
     result = run_vtc("--vtc-data=hf:./table", "--vtc-n=all", COLUMNS)
     assert n_measured(result) == 9
