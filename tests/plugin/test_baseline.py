@@ -226,6 +226,7 @@ def test_cases_that_were_not_selected_leave_a_cell_unjudged(base: Path, run_vtc:
     assert verdicts(results()) == {"stock no_regression": "not judged", "divprune@0.5 no_regression": "not judged"}
 
 
+@pytest.mark.slow
 def test_merged_shards_are_compared_as_the_whole_run(
     base: Path, run_vtc: RunVtc, results: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,6 +147,7 @@ def test_a_run_without_substitutes_says_nothing(run_vtc: RunVtc, results: Any) -
     assert results()["manifest"]["models"]["tiny-gemma4"]["substitutes"] == {}
 
 
+@pytest.mark.slow
 def test_merged_shards_are_the_run_with_its_seeds_and_substitutes(
     run_vtc: RunVtc, results: Any, looks: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

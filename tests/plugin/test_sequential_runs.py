@@ -157,6 +157,7 @@ def test_a_case_that_fails_leaves_its_cell_unjudged_and_the_others_as_they_are(
     assert verdicts == {"failing@0.5": "not judged", "broken@0.5": "fail"}
 
 
+@pytest.mark.slow
 def test_fixtures_of_modules_are_torn_down_where_their_last_cases_are_left_out(
     pytester: pytest.Pytester, run_vtc: RunVtc
 ) -> None:
@@ -216,6 +217,7 @@ def test_a_run_that_cannot_end_early_is_refused(run_vtc: RunVtc, args: list[str]
     result.stderr.fnmatch_lines([message])
 
 
+@pytest.mark.slow
 def test_it_may_stand_in_the_ini_file_and_in_an_experiment_file(pytester: pytest.Pytester, run_vtc: RunVtc) -> None:
     pytester.makeini("[pytest]\nvtc_sequential = true\n")
     arguments = (*RUN[1:], "--vtc-n=60", GATE)

@@ -309,6 +309,7 @@ def test_a_cell_is_skipped_on_the_models_that_cannot_run_it_alone(
 # Shards and workers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", [(), ("-k", "divprune")])
 def test_merged_shards_are_the_run_without_shards(
     run_vtc: RunVtc, results: Any, samples: Any, capsys: pytest.CaptureFixture[str], selection: tuple[str, ...]

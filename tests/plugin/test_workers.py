@@ -12,6 +12,7 @@ import pytest
 from tests.plugin.sessions import Suite
 
 GATE = "--vtc-gate=*@0.5: max_drop=100"
+pytestmark = pytest.mark.slow  # each run starts three processes
 
 
 @dataclass
@@ -75,7 +76,6 @@ def test_nothing_of_the_workers_is_left_behind(runs: Together) -> None:
     assert files == ["measurements.sqlite", "results.json", "samples.jsonl"]
 
 
-@pytest.mark.slow
 def test_what_is_stored_is_not_computed_by_workers_either(runs: Together) -> None:
     runs.suite.trace()
     again = runs.suite.run("--vtc-n=24", GATE, "--vtc-output=together", "-n2")
@@ -84,7 +84,6 @@ def test_what_is_stored_is_not_computed_by_workers_either(runs: Together) -> Non
     assert {cell["run"]["n_cached"] for cell in runs.suite.results("together")["cells"]} == {24}
 
 
-@pytest.mark.slow
 def test_partners_come_along_under_k(runs: Together) -> None:
     result = runs.suite.run("--vtc-n=24", "--vtc-output=selected", "-n2", "-k", "divprune")
     assert "vtc: 24 stock partners come along" in result.stdout
@@ -108,7 +107,6 @@ class Flaky(Compressor):
 """
 
 
-@pytest.mark.slow
 def test_x_stops_and_lf_runs_what_failed(tmp_path: Any) -> None:
     suite = Suite(tmp_path)
     (tmp_path / "flaky.py").write_text(FLAKY)
@@ -125,7 +123,6 @@ def test_x_stops_and_lf_runs_what_failed(tmp_path: Any) -> None:
     assert suite.results()["cells"][-1]["n_measured"] == 12
 
 
-@pytest.mark.slow
 def test_other_tests_run_beside_cases(tmp_path: Any) -> None:
     suite = Suite(tmp_path)
     (tmp_path / "test_others.py").write_text(
@@ -137,7 +134,6 @@ def test_other_tests_run_beside_cases(tmp_path: Any) -> None:
     assert [cell["n_measured"] for cell in suite.results()["cells"]] == [12, 12, 12]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dist", ["worksteal", "loadscope"])
 def test_other_schedulers_are_left_alone_and_give_the_same_results(runs: Together, dist: str) -> None:
     result = runs.suite.run("--vtc-n=24", GATE, f"--vtc-output={dist}", "-n2", f"--dist={dist}")
@@ -145,7 +141,6 @@ def test_other_schedulers_are_left_alone_and_give_the_same_results(runs: Togethe
     assert runs.suite.comparable(dist) == runs.suite.comparable("alone")
 
 
-@pytest.mark.slow
 def test_a_suite_without_cases_is_scheduled_as_ever(tmp_path: Any) -> None:
     suite = Suite(tmp_path, traced=False)
     (tmp_path / "test_accuracy.py").write_text("import sys\ndef test_it(): assert 'torch' not in sys.modules\n")
