@@ -216,6 +216,20 @@ def _ahead(read: Callable[[Any], _Out], jobs: Iterable[Any], workers: int) -> It
                 future.cancel()
 
 
+def _at(places: Sequence[int] | None, rows: Iterable[_Out]) -> Iterator[tuple[int, _Out]]:
+    """Rows that are read from the start, with their numbers: those at `places`, which ascend; None: all."""
+    if places is None:
+        yield from enumerate(rows)
+        return
+    wanted = deque(places)
+    for place, row in enumerate(rows):
+        if not wanted:
+            return
+        if place == wanted[0]:
+            wanted.popleft()
+            yield place, row
+
+
 class TextTable(Table):
     """CSV, TSV or JSONL files. Their rows are read from the start; an image is the path that stands in a cell."""
 
@@ -238,14 +252,7 @@ class TextTable(Table):
 
     def rows(self, columns: Sequence[str], places: Sequence[int] | None = None) -> Iterator[tuple[int, Row]]:
         self.check(columns)
-        wanted = None if places is None else deque(places)
-        for place, (file, line, row) in enumerate(self._read()):
-            if wanted is not None:
-                if not wanted:
-                    return
-                if place != wanted[0]:
-                    continue
-                wanted.popleft()
+        for place, (file, line, row) in _at(places, self._read()):
             self._lines[place] = file, line
             yield place, {column: row.get(column) for column in columns}
 
@@ -272,16 +279,7 @@ class ArrowTable(Table):
 
     def rows(self, columns: Sequence[str], places: Sequence[int] | None = None) -> Iterator[tuple[int, Row]]:
         self.check(columns)
-        wanted = None if places is None else deque(places)
-        rows = self._guarded(lambda: enumerate(self._stream()))
-        while (found := self._guarded(lambda: next(rows, None))) is not None:
-            place, row = found
-            if wanted is not None:
-                if not wanted:
-                    return
-                if place != wanted[0]:
-                    continue
-                wanted.popleft()
+        for place, row in _at(places, self._guarded_rows()):
             yield place, {column: row.get(column) for column in columns}
 
     def where(self, place: int) -> str:
@@ -296,6 +294,11 @@ class ArrowTable(Table):
         with tempfile.TemporaryDirectory() as cache:
             data = datasets.load_dataset("arrow", data_files=paths, split="all", streaming=True, cache_dir=cache)
             yield from (data.decode(False) if data.features else data)
+
+    def _guarded_rows(self) -> Iterator[Row]:
+        rows = self._guarded(self._stream)
+        while (row := self._guarded(lambda: next(rows, None))) is not None:
+            yield row
 
     def _guarded(self, read: Callable[[], _Out]) -> _Out:
         try:
