@@ -56,6 +56,11 @@ def letter_at(value: Any, options: Sequence[str], where: str) -> str:
     return string.ascii_uppercase[int(text)]
 
 
+def lettered(options: Sequence[str]) -> str:
+    """The options of a multiple-choice question as lines: `A. first`, `B. second` and so on."""
+    return "\n".join(f"{chr(ord('A') + place)}. {option}" for place, option in enumerate(options))
+
+
 def lines_of(options: Sequence[str]) -> str:
     """A line for each option: `A. first`, `B. second`. One that is empty leaves its letter out.
 
@@ -70,8 +75,7 @@ def lines_of(options: Sequence[str]) -> str:
 
 def letter_prompt(question: str, options: Sequence[str]) -> str:
     """As LLaVA and lmms-eval ask: the question, a line for each option, empty or not, and for the letter."""
-    lines = "\n".join(f"{named}. {option}" for named, option in zip(string.ascii_uppercase, options, strict=False))
-    return f"{question}\n{lines}\n{LETTER_PROMPT}"
+    return f"{question}\n{lettered(options)}\n{LETTER_PROMPT}"
 
 
 def vlmevalkit_prompt(question: str, options: Sequence[str], hint: str | None = None) -> str:

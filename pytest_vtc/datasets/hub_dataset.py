@@ -241,8 +241,3 @@ class HubDataset(FetchedDataset):
                 "download was cut off, run the same command again; if the repository has changed, --source DIR "
                 "takes whatever a folder has"
             )
-
-
-def lettered(options: Sequence[str]) -> str:
-    """The options of a multiple-choice question as lines: `A. first`, `B. second` and so on."""
-    return "\n".join(f"{chr(ord('A') + place)}. {option}" for place, option in enumerate(options))

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from pytest_vtc.datasets.base import DatasetError
-from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row, lettered
+from pytest_vtc.datasets.choices import lettered
+from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
 from pytest_vtc.datasets.row_values import text, texts
 
 _SOLVE = 'Please solve the problem step by step and put your answer in one "\\boxed{}".'

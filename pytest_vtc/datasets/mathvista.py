@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 from pytest_vtc.datasets.base import DatasetError
-from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row, lettered
+from pytest_vtc.datasets.choices import lettered
+from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
 from pytest_vtc.datasets.row_values import text, texts
 
 _SHORT: Mapping[tuple[str, int | None], str] = MappingProxyType(

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from pytest_vtc.datasets.base import DatasetError
-from pytest_vtc.datasets.choices import LETTER_PROMPT, letter
-from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row, lettered
+from pytest_vtc.datasets.choices import LETTER_PROMPT, letter, lettered
+from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
 from pytest_vtc.datasets.mme import SHORT_ANSWER_PROMPT
 from pytest_vtc.datasets.mmmu_rows import IMAGE_COLUMNS, images_of, options_of
 from pytest_vtc.datasets.row_values import expected, text

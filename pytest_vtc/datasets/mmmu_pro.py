@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from pytest_vtc.datasets.base import DatasetError
-from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row, lettered
+from pytest_vtc.datasets.choices import lettered
+from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
 from pytest_vtc.datasets.mmmu_rows import IMAGE_COLUMNS, MENTION, images_of, options_of
 from pytest_vtc.datasets.originals import image_bytes
 

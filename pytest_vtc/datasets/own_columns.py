@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pytest_vtc.datasets.base import OWN_STYLE, DatasetError
-from pytest_vtc.datasets.hub_dataset import Question, lettered
+from pytest_vtc.datasets.choices import lettered
+from pytest_vtc.datasets.hub_dataset import Question
 from pytest_vtc.datasets.manifest_rows import MAX_OPTIONS
 
 LETTER_PROMPT = "Answer with the option's letter from the given choices directly."
