@@ -159,6 +159,22 @@ class Dataset(ABC):
         """
 
 
+class BuiltInDataset(Dataset):
+    """A dataset that is part of the installation, or drawn by it."""
+
+    default_n: ClassVar[int | None] = 200
+
+    def fetch(
+        self,
+        home: Path,  # noqa: ARG002
+        source: Path | None,  # noqa: ARG002
+        progress: Progress,
+        draw: Draw | None = None,  # noqa: ARG002
+    ) -> Path | None:
+        progress(f"{self.name} is built in: nothing to fetch")
+        return None
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """A closing phrase for an unknown name: the nearest known ones, or all."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_vtc.datasets.base import Dataset, Draw, Progress, Sample
+from pytest_vtc.datasets.base import BuiltInDataset, Sample
 from pytest_vtc.datasets.detail_scenes.planning import DETAILS, DETAILS_LARGE, make_scene
 from pytest_vtc.datasets.detail_scenes.scenes import Layout, Scene, Split
 
@@ -43,22 +43,17 @@ class DetailImage:
         return f"{self.layout.name} scene {self.split}/{self.index}"
 
 
-class _DrawnDetails(Dataset):
+class _DrawnDetails(BuiltInDataset):
     """A built-in dataset of one layout's scenes; categories by task and by the size of the detail in soft tokens."""
 
     licence: ClassVar[str] = "generated; letters from the DejaVu fonts (Bitstream Vera licence)"
     scoring: ClassVar[str] = "soft"
     max_new_tokens: ClassVar[int] = 8
-    default_n: ClassVar[int | None] = 200
     layout: ClassVar[Layout]
     n_scenes: ClassVar[int]
 
     def state(self, home: Path) -> str:
         return f"built in, drawn on the spot ({self.n_scenes:,} scenes)"
-
-    def fetch(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None = None) -> Path | None:
-        progress(f"{self.name} is built in: nothing to fetch")
-        return None
 
     def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:
         return _samples(self.layout, self.n_scenes)

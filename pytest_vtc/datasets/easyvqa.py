@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pytest_vtc.datasets.base import Dataset, Draw, Progress, Sample
+from pytest_vtc.datasets.base import BuiltInDataset, Sample
 from pytest_vtc.datasets.images import ImageFile
 
 SIZE = 9_673
 _SHAPES = frozenset({"circle", "rectangle", "triangle"})
 
 
-class EasyVqa(Dataset):
+class EasyVqa(BuiltInDataset):
     """Victor Zhou's easy-VQA, https://github.com/vzhou842/easy-VQA. Answering without looking gets 67 %."""
 
     name: ClassVar[str] = "easyvqa"
@@ -24,14 +24,9 @@ class EasyVqa(Dataset):
     licence: ClassVar[str] = "MIT"
     scoring: ClassVar[str] = "exact"
     max_new_tokens: ClassVar[int] = 8
-    default_n: ClassVar[int | None] = 200
 
     def state(self, home: Path) -> str:
         return f"built in, {SIZE:,} samples"
-
-    def fetch(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None = None) -> Path | None:
-        progress(f"{self.name} is built in: nothing to fetch")
-        return None
 
     def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:
         return _samples()

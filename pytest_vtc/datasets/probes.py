@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from PIL import Image
 
-from pytest_vtc.datasets.base import Dataset, Draw, Progress, Sample
+from pytest_vtc.datasets.base import BuiltInDataset, Sample
 
 if TYPE_CHECKING:
     from pytest_vtc.datasets.probe_scenes import Question, Scene, Split
@@ -43,7 +43,7 @@ class SceneImage:
         return f"probe scene {self.split}/{self.index}"
 
 
-class Probes(Dataset):
+class Probes(BuiltInDataset):
     """Details of 0.6 to 1 soft token in size, each of which a compressor may lose; categories by task and crowding."""
 
     name: ClassVar[str] = "probes"
@@ -51,14 +51,9 @@ class Probes(Dataset):
     licence: ClassVar[str] = "generated; digits from scikit-learn (BSD-3-Clause; UCI, CC BY 4.0)"
     scoring: ClassVar[str] = "exact"
     max_new_tokens: ClassVar[int] = 8
-    default_n: ClassVar[int | None] = 200
 
     def state(self, home: Path) -> str:
         return f"built in, drawn on the spot ({N_SCENES:,} scenes)"
-
-    def fetch(self, home: Path, source: Path | None, progress: Progress, draw: Draw | None = None) -> Path | None:
-        progress(f"{self.name} is built in: nothing to fetch")
-        return None
 
     def load(self, home: Path, prompt_style: str | None = None) -> Sequence[Sample]:
         return _samples("test")
