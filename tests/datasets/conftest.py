@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from fake_hub import FakeHub, served
+from made_up_shapes import Shapes, put, rows
 from published_rows import FetchRows, Publish, Rows
 
+from pytest_vtc.datasets import registry
 from pytest_vtc.datasets.base import Sample
 from pytest_vtc.datasets.hub_dataset import HubDataset
 
@@ -90,3 +92,22 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 def said() -> list[str]:
     """Lines of progress; hand over its `append`."""
     return []
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The made-up table in a folder."""
+    return put(tmp_path / "source", rows())
+
+
+@pytest.fixture
+def on_hub(hub: FakeHub) -> FakeHub:
+    """The made-up table on the Hub."""
+    put(hub.folder("owner/shapes") / "data", rows())
+    return hub
+
+
+@pytest.fixture
+def shapes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The made-up table is the only dataset that has a name."""
+    monkeypatch.setattr(registry, "known_datasets", lambda: {"shapes": Shapes()})

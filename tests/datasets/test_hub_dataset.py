@@ -1,112 +1,22 @@
-"""Fetching a table of questions: whole or a part, gone on with, kept, counted, and what is said of it."""
+"""Fetching a table of questions: whole or a part, gone on with, and counted."""
 
 from __future__ import annotations
 
-import io
-import json
 import re
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from fake_hub import FakeHub
-from filelock import FileLock
-from PIL import Image
+from made_up_shapes import PER_GROUP, N, Pairs, Shapes, Ungrouped, ids, put, rows
 
 from pytest_vtc.datasets import kept_images, registry
 from pytest_vtc.datasets.base import DatasetError, Draw
-from pytest_vtc.datasets.hub_dataset import HubDataset, Question, Row
 from pytest_vtc.datasets.manifest import read_header
 from pytest_vtc.datasets.registry import open_samples
 
-N, PER_GROUP, PER_ROW_GROUP = 120, 3, 5
-IMAGE_BYTES = 20_000
-
-
-class Shapes(HubDataset):
-    """Three questions on each image; some rows are videos, which are no part of it."""
-
-    name: ClassVar[str] = "shapes"
-    description: ClassVar[str] = "made-up shapes"
-    licence: ClassVar[str] = "none of your business"
-    scoring: ClassVar[str] = "exact"
-    prompt_style: ClassVar[str] = "lmms"
-    max_new_tokens: ClassVar[int] = 8
-    about_mb: ClassVar[int] = 1
-    repositories: ClassVar[tuple[str, ...]] = ("owner/shapes",)
-    split: ClassVar[str] = "test"
-    columns: ClassVar[tuple[str, ...]] = ("id", "picture", "question", "kind")
-    grouped: ClassVar[bool] = True
-
-    def question(self, row: Row, where: str) -> Question | None:
-        if row["kind"] == "video":
-            return None
-        if not row["question"]:
-            raise DatasetError(f"{where}: no question")
-        prompts = {"lmms": str(row["question"])}
-        return Question(str(row["id"]), prompts, ["x"], group=str(row["picture"]) if self.grouped else None)
-
-
-class Ungrouped(Shapes):
-    grouped: ClassVar[bool] = False
-
-
-class Pairs(Shapes):
-    whole_groups: ClassVar[bool] = True
-
-
-def picture(number: int) -> dict[str, Any]:
-    """An image that no compression makes smaller."""
-    noise = np.random.default_rng(number).integers(0, 256, (82, 82, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, "PNG")
-    assert len(buffer.getvalue()) > IMAGE_BYTES
-    return {"bytes": buffer.getvalue(), "path": None}
-
-
-def rows(n: int = N, video: Callable[[int], bool] = lambda _: False) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": n,
-            "picture": f"p{n // PER_GROUP}",
-            "question": f"which {n}?",
-            "kind": "video" if video(n) else "image",
-            "image": picture(n // PER_GROUP),
-        }
-        for n in range(n)
-    ]
-
-
-def put(folder: Path, table: list[dict[str, Any]]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(table), folder / "test-00000-of-00001.parquet", row_group_size=PER_ROW_GROUP)
-    return folder
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return put(tmp_path / "source", rows())
-
-
-@pytest.fixture
-def on_hub(hub: FakeHub) -> FakeHub:
-    put(hub.folder("owner/shapes") / "data", rows())
-    return hub
-
-
-@pytest.fixture(autouse=True)
-def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets: Mapping[str, Any] = {"shapes": Shapes()}
-    monkeypatch.setattr(registry, "known_datasets", lambda: datasets)
-
-
-def ids(dataset: HubDataset, home: Path) -> list[str]:
-    return [sample.id for sample in dataset.load(home)]
+pytestmark = pytest.mark.usefixtures("shapes_are_known")
 
 
 # A part
@@ -268,94 +178,6 @@ def test_image_that_was_deleted_is_fetched_again(on_hub: FakeHub, tmp_path: Path
     assert all(image.open() for sample in Shapes().load(tmp_path) for image in sample.images)
 
 
-# What is there already
-
-
-def test_a_smaller_part_does_not_throw_a_fuller_one_away(on_hub: FakeHub, tmp_path: Path, said: list[str]) -> None:
-    Shapes().fetch(tmp_path, None, said.append, Draw(30, 1))
-    on_hub.forget()
-    Shapes().fetch(tmp_path, None, said.append, Draw(10, 1))
-    assert len(ids(Shapes(), tmp_path)) == 30
-    assert on_hub.requests == []
-    assert "30 of 120 samples, 0 MB are there already, and hold the 10 that were asked for" in said[-1]
-    Shapes().fetch(tmp_path, None, said.append)
-    Shapes().fetch(tmp_path, None, said.append, Draw(10, 2))
-    assert len(ids(Shapes(), tmp_path)) == N
-
-
-@pytest.mark.parametrize(
-    ("spoil", "wrong"),
-    [
-        (lambda folder: (folder / "manifest.jsonl").write_text(""), r"manifest\.jsonl is cut off"),
-        (lambda folder: (folder / "manifest.jsonl").write_text("{"), r"manifest\.jsonl:1: broken JSON"),
-        (lambda folder: _cut(folder / "manifest.jsonl", 8), r"manifest\.jsonl is cut off"),
-        (lambda folder: _last_image(folder).unlink(), r"images.\w+\.png is missing$"),
-    ],
-)
-def test_a_part_that_is_damaged_is_fetched_again(
-    source: Path, tmp_path: Path, said: list[str], spoil: Callable[[Path], Any], wrong: str
-) -> None:
-    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
-    spoil(tmp_path / "shapes")
-    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
-    assert any(re.search(f"shapes: fetched again: .*{wrong}", line) for line in said)
-    assert len(ids(Shapes(), tmp_path)) == 12
-    said.clear()
-    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
-    assert "nothing to fetch" in said[-1]
-
-
-@pytest.mark.parametrize("draw", [None, Draw(12, 1)])
-def test_what_is_cut_off_is_not_opened(source: Path, tmp_path: Path, said: list[str], draw: Draw | None) -> None:
-    Shapes().fetch(tmp_path, source, said.append, draw)
-    _cut(Shapes().manifest_path(tmp_path), 8)
-    with pytest.raises(
-        DatasetError,
-        match=r"shapes: damaged: .*manifest\.jsonl is cut off \(fetch it again: python -m .* shapes --source",
-    ):
-        open_samples("shapes", tmp_path, None, 1)
-
-
-def test_a_part_from_elsewhere_is_fetched_again(source: Path, tmp_path: Path, said: list[str]) -> None:
-    table = [{**row, "question": f"really, {row['question']}"} for row in rows()]
-    other = put(tmp_path / "other", table)
-    Shapes().fetch(tmp_path, source, said.append, Draw(12, 1))
-    Shapes().fetch(tmp_path, other, said.append, Draw(12, 1))
-    assert f"shapes: fetched again: it comes from {source}, not from {other}" in said
-    assert all(sample.prompt.startswith("really, ") for sample in Shapes().load(tmp_path))
-    with pytest.raises(DatasetError, match="does not exist"):
-        Shapes().fetch(tmp_path, tmp_path / "nowhere", said.append, Draw(12, 1))
-
-
-def test_more_than_there_is_is_not_taken_for_there(source: Path, tmp_path: Path, said: list[str]) -> None:
-    Shapes().fetch(tmp_path, source, said.append)
-    with pytest.raises(DatasetError, match="asked for 121 samples, but it has 120"):
-        Shapes().fetch(tmp_path, source, said.append, Draw(121, 1))
-
-
-def test_a_part_by_another_seed_replaces_one_and_says_so(source: Path, tmp_path: Path, said: list[str]) -> None:
-    Shapes().fetch(tmp_path, source, said.append, Draw(30, 1))
-    Shapes().fetch(tmp_path, source, said.append, Draw(10, 2))
-    assert len(ids(Shapes(), tmp_path)) == 10
-    assert any("another draw, by seed 1, is there (30 of 120 samples, 0 MB); its manifest is rep" in x for x in said)
-
-
-def test_two_fetches_of_one_dataset_do_not_meet(source: Path, tmp_path: Path) -> None:
-    waiting = threading.Event()
-
-    def listen(line: str) -> None:
-        if "another process is fetching it; waiting" in line:
-            waiting.set()
-
-    with FileLock(tmp_path / ".shapes.lock"):
-        other = threading.Thread(target=Shapes().fetch, args=(tmp_path, source, listen))
-        other.start()
-        assert waiting.wait(20)
-        assert Shapes().state(tmp_path).startswith("not fetched")
-    other.join(20)
-    assert Shapes().state(tmp_path).startswith("fetched, 120 samples")
-
-
 # Rows that are no part of it
 
 
@@ -432,49 +254,3 @@ def test_rows_of_one_id_are_named(
         f"shapes: rows {other + 1} and {row + 1} have the same id '{other}'{also}; ids must be unique; are the files "
         f"in {folder} those of another dataset?"
     )
-
-
-# What is said
-
-
-def test_a_large_dataset_says_that_a_part_can_be_had(
-    on_hub: FakeHub, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Shapes, "about_mb", 6_900)
-    monkeypatch.setattr(Shapes, "note", "test answers are hidden; validation is used")
-    Shapes().fetch(tmp_path, None, said.append)
-    assert said[0] == (
-        "shapes: made-up shapes; about 6,900 MB from the Hub (--n 500 fetches a part); licence: none of your business; "
-        "test answers are hidden; validation is used"
-    )
-
-
-@pytest.mark.parametrize(
-    ("spoil", "state"),
-    [
-        (lambda folder: (folder / "manifest.jsonl").write_text("{"), "damaged: .*manifest.jsonl"),
-        (lambda folder: _cut(folder / "manifest.jsonl"), r"damaged: .*manifest\.jsonl is cut off"),
-        (lambda folder: [path.unlink() for path in (folder / "images").iterdir()], "damaged: .* is missing"),
-        (lambda folder: _header(folder / "manifest.jsonl", samples="many"), "damaged: .*manifest.jsonl"),
-        (lambda folder: (folder / "manifest.jsonl").unlink(), r"fetched in part \(about 1 MB\)"),
-    ],
-)
-def test_state_says_what_is_damaged(
-    source: Path, tmp_path: Path, said: list[str], spoil: Callable[[Path], Any], state: str
-) -> None:
-    Shapes().fetch(tmp_path, source, said.append)
-    spoil(tmp_path / "shapes")
-    assert re.match(state, Shapes().state(tmp_path))
-
-
-def _cut(path: Path, lines: int = 50) -> None:
-    path.write_text("\n".join(path.read_text().splitlines()[:lines]) + "\n")
-
-
-def _last_image(folder: Path) -> Path:
-    return folder / json.loads((folder / "manifest.jsonl").read_text().splitlines()[-1])["images"][0]
-
-
-def _header(path: Path, **changes: Any) -> None:
-    first, *others = path.read_text().splitlines()
-    path.write_text("\n".join([json.dumps({**json.loads(first), **changes}), *others]) + "\n")
